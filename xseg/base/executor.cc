@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "xseg/base/executor.h"
+
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "xseg/base/fd.h"
+#include "xseg/base/offload.h"
+#include "xseg/base/units.h"
+
+namespace atl {
+namespace {
+
+int64_t ReadClock(clockid_t clock) {
+  timespec now;
+  clock_gettime(clock, &now);
+  return now.tv_sec * kSecond + now.tv_nsec;
+}
+
+}  // namespace
+
+// Watches an eventfd, and drains it so that it can ring again. That it rang is all it says: the
+// turn of the loop that follows looks at everything.
+class Executor::Doorbell final : public IoRing::Completion {
+ public:
+  Doorbell(IoRing* ring, int fd) : ring_(ring), fd_(fd) { ring_->PollForever(fd_, this); }
+  int fd() const { return fd_; }
+  void OnComplete(int, uint32_t flags) override {
+    if (removed_) return;
+    uint64_t count;
+    [[maybe_unused]] const ssize_t got = read(fd_, &count, sizeof(count));
+    if ((flags & IORING_CQE_F_MORE) == 0) ring_->PollForever(fd_, this);
+  }
+  // The kernel may still hold a pointer to this; it stays until the ring is gone.
+  void Remove() { removed_ = true; }
+
+ private:
+  IoRing* ring_;
+  int fd_;
+  bool removed_ = false;
+};
+
+// The executor's own doorbell: Stop and finished offloads ring it.
+class Executor::Wakeup final {
+ public:
+  explicit Wakeup(IoRing* ring)
+      : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), doorbell_(ring, fd_.get()) {
+    CHECK(fd_.valid());
+  }
+  void Ring() const {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t put = write(fd_.get(), &one, sizeof(one));
+  }
+
+ private:
+  Fd fd_;
+  Doorbell doorbell_;
+};
+
+Executor::Executor(Options options)
+    : scope_(&scheduler()), options_(options), ring_(options.ring_entries) {
+  std::random_device device;
+  std::seed_seq seed{device(), device(), device(), device(), device(), device()};
+  random_.seed(seed);
+  wakeup_ = std::make_unique<Wakeup>(&ring_);
+  offload_ = std::make_unique<OffloadPool>(options.offload_threads, [this] { wakeup_->Ring(); });
+}
+
+Executor::~Executor() { offload_.reset(); }
+
+int64_t Executor::BootNs() { return ReadClock(CLOCK_BOOTTIME); }
+int64_t Executor::WallNs() { return ReadClock(CLOCK_REALTIME); }
+
+void Executor::AddPoller(Poller* poller) {
+  pollers_.push_back(poller);
+  if (poller->doorbell_fd() < 0) return;
+  doorbells_.push_back(std::make_unique<Doorbell>(&ring_, poller->doorbell_fd()));
+}
+
+void Executor::RemovePoller(Poller* poller) {
+  std::erase(pollers_, poller);
+  for (auto& doorbell : doorbells_) {
+    if (doorbell->fd() == poller->doorbell_fd()) doorbell->Remove();
+  }
+}
+
+void Executor::Stop() {
+  stop_.store(true, std::memory_order_relaxed);
+  wakeup_->Ring();
+}
+
+void Executor::Run() {
+  while (!stop_.load(std::memory_order_relaxed)) Turn();
+}
+
+bool Executor::PollAll() {
+  bool any = false;
+  for (Poller* poller : pollers_) any |= poller->Poll();
+  return any;
+}
+
+void Executor::Turn() {
+  bool worked = scheduler().RunReady() > 0;
+  if (!scheduler().has_ready()) {
+    worked |= PollAll();
+    if (ring_.has_unsubmitted() || !scheduler().has_ready()) worked |= ring_.SubmitAndReap() > 0;
+  }
+  if (offload_->has_done()) {
+    for (auto handle : offload_->TakeDone()) scheduler().Post(handle);
+  }
+  if (scheduler().next_deadline_ns()) scheduler().FireTimers(BootNs());
+  if (worked || scheduler().has_ready()) {
+    if (options_.spin_ns > 0) last_work_ns_ = BootNs();
+    return;
+  }
+  if (options_.spin_ns > 0 && BootNs() - last_work_ns_ < options_.spin_ns) return;
+  SleepUntilWork();
+}
+
+void Executor::SleepUntilWork() {
+  bool may_sleep = !stop_.load(std::memory_order_relaxed);
+  for (Poller* poller : pollers_) may_sleep &= poller->PrepareSleep();
+  if (may_sleep) {
+    const auto deadline = scheduler().next_deadline_ns();
+    ring_.SubmitAndWait(deadline ? std::max<int64_t>(*deadline - BootNs(), 0) : -1);
+  }
+  for (Poller* poller : pollers_) poller->Woken();
+}
+
+void Executor::OffloadAwaiter::await_suspend(std::coroutine_handle<> handle) const {
+  executor->offload_->Submit(work, handle);
+}
+
+}  // namespace atl

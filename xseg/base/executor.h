@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The real Env: one thread that runs coroutines over one io_uring until it is stopped.
+//
+//   Executor executor;
+//   Spawn(Serve(executor));         // from the thread that calls Run
+//   executor.Run();                 // until Stop()
+//
+// A turn of its loop resumes what is ready, fires timers, asks the pollers (mailboxes in shared
+// memory), submits and reaps. With nothing to do it spins for `spin_ns`, then sleeps in the kernel;
+// an idle executor uses no CPU.
+//
+// `Offload(f)` runs a blocking function on one of a few helper threads and yields its result; for
+// system calls that have no asynchronous form and are never on the path of an I/O.
+//
+// Threads: everything but `Stop` is for the executor's own thread.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "xseg/base/env.h"
+#include "xseg/base/io_ring.h"
+#include "xseg/base/task.h"
+
+namespace atl {
+
+class OffloadPool;
+
+// A source of work besides the ring, such as a mailbox.
+class Poller {
+ public:
+  virtual ~Poller() = default;
+  // Takes what is there; true if there was anything. Called every turn: cheap.
+  virtual bool Poll() = 0;
+  // About to sleep: from now on senders must ring. False: something came in meanwhile, stay awake.
+  virtual bool PrepareSleep() = 0;
+  // Awake again: senders need not ring.
+  virtual void Woken() = 0;
+  // Readable when rung; -1 if there is none.
+  virtual int doorbell_fd() const = 0;
+};
+
+class Executor final : public Env {
+ public:
+  struct Options {
+    unsigned ring_entries = 1024;
+    int64_t spin_ns = 0;
+    int offload_threads = 2;
+  };
+  Executor() : Executor(Options{}) {}
+  explicit Executor(Options options);
+  ~Executor() override;
+
+  int64_t BootNs() override;
+  int64_t WallNs() override;
+  uint64_t Random() override { return random_(); }
+  IoRing& ring() { return ring_; }
+
+  void AddPoller(Poller* poller);
+  void RemovePoller(Poller* poller);
+
+  // Runs until Stop. What is still suspended then stays suspended.
+  void Run();
+  // From any thread or a signal handler.
+  void Stop();
+  // Runs until `task` has ended and returns what it yields.
+  template <typename T>
+  T RunUntilDone(Task<T> task) {
+    std::optional<T> out;
+    Spawn(Keep(std::move(task), &out));
+    while (!out) Turn();
+    return std::move(*out);
+  }
+  void RunUntilDone(Task<void> task) {
+    bool done = false;
+    Spawn(Mark(std::move(task), &done));
+    while (!done) Turn();
+  }
+
+  template <typename F>
+  Task<std::invoke_result_t<F>> Offload(F function) {
+    using T = std::invoke_result_t<F>;
+    if constexpr (std::is_void_v<T>) {
+      const std::function<void()> work = std::move(function);
+      co_await OffloadAwaiter{this, &work};
+    } else {
+      std::optional<T> out;
+      const std::function<void()> work = [&] { out.emplace(function()); };
+      co_await OffloadAwaiter{this, &work};
+      co_return std::move(*out);
+    }
+  }
+
+ private:
+  class Doorbell;
+  class Wakeup;
+  struct OffloadAwaiter {
+    Executor* executor;
+    const std::function<void()>* work;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle) const;
+    void await_resume() const noexcept {}
+  };
+  template <typename T>
+  static Task<void> Keep(Task<T> task, std::optional<T>* out) {
+    out->emplace(co_await task);
+  }
+  static Task<void> Mark(Task<void> task, bool* done) {
+    co_await task;
+    *done = true;
+  }
+  void Turn();
+  bool PollAll();
+  void SleepUntilWork();
+
+  Scheduler::Scope scope_;
+  Options options_;
+  IoRing ring_;
+  std::mt19937_64 random_;
+  std::vector<Poller*> pollers_;
+  std::atomic<bool> stop_{false};
+  int64_t last_work_ns_ = 0;
+  std::vector<std::unique_ptr<Doorbell>> doorbells_;
+  std::unique_ptr<Wakeup> wakeup_;
+  std::unique_ptr<OffloadPool> offload_;
+};
+
+}  // namespace atl
