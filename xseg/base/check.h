@@ -24,6 +24,6 @@ class CheckFailure {
 }  // namespace atl::internal
 
 // The `while` form swallows a trailing `<<` without an ambiguous else.
-#define CHECK(condition)                 \
-  while (!(condition)) [[unlikely]]      \
+#define CHECK(condition)            \
+  while (!(condition)) [[unlikely]] \
   ::atl::internal::CheckFailure(__FILE__, __LINE__, #condition).stream()

@@ -89,9 +89,8 @@ class IoRing {
     });
   }
   auto Accept(int fd) {
-    return Make([=](io_uring_sqe* sqe) {
-      io_uring_prep_accept(sqe, fd, nullptr, nullptr, SOCK_CLOEXEC);
-    });
+    return Make(
+        [=](io_uring_sqe* sqe) { io_uring_prep_accept(sqe, fd, nullptr, nullptr, SOCK_CLOEXEC); });
   }
   auto Recv(int fd, MutSpan buffer, int flags = 0) {
     return Make([=](io_uring_sqe* sqe) {

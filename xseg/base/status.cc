@@ -46,25 +46,40 @@ const CodeRow& RowOf(Code code) {
 
 Code CodeOfErrno(int posix_errno) {
   switch (posix_errno) {
-    case 0: return Code::kOk;
-    case EINVAL: return Code::kInvalid;
-    case ENOENT: return Code::kNotFound;
-    case EEXIST: return Code::kExists;
-    case EAGAIN: return Code::kConflict;
-    case EBUSY: return Code::kBusy;
-    case EROFS: return Code::kReadOnly;
+    case 0:
+      return Code::kOk;
+    case EINVAL:
+      return Code::kInvalid;
+    case ENOENT:
+      return Code::kNotFound;
+    case EEXIST:
+      return Code::kExists;
+    case EAGAIN:
+      return Code::kConflict;
+    case EBUSY:
+      return Code::kBusy;
+    case EROFS:
+      return Code::kReadOnly;
     case ENOSPC:
-    case EDQUOT: return Code::kNoSpace;
+    case EDQUOT:
+      return Code::kNoSpace;
     case EOPNOTSUPP:
-    case ENOSYS: return Code::kUnsupported;
+    case ENOSYS:
+      return Code::kUnsupported;
     case EPERM:
-    case EACCES: return Code::kPermission;
-    case ETIMEDOUT: return Code::kTimeout;
-    case ECANCELED: return Code::kCancelled;
-    case ESHUTDOWN: return Code::kFenced;
+    case EACCES:
+      return Code::kPermission;
+    case ETIMEDOUT:
+      return Code::kTimeout;
+    case ECANCELED:
+      return Code::kCancelled;
+    case ESHUTDOWN:
+      return Code::kFenced;
     case ECONNREFUSED:
-    case EHOSTDOWN: return Code::kUnavailable;
-    default: return Code::kIo;
+    case EHOSTDOWN:
+      return Code::kUnavailable;
+    default:
+      return Code::kIo;
   }
 }
 

@@ -88,7 +88,7 @@ class [[nodiscard]] Result {
   using value_type = T;
 
   Result(Status status) : status_(std::move(status)) { CHECK(!status_.ok()); }  // NOLINT
-  Result(T value) : value_(std::move(value)) {}                                // NOLINT
+  Result(T value) : value_(std::move(value)) {}                                 // NOLINT
 
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }
@@ -112,9 +112,9 @@ class [[nodiscard]] Result {
 #define ATOLL_CONCAT_INNER(a, b) a##b
 #define ATOLL_CONCAT(a, b) ATOLL_CONCAT_INNER(a, b)
 
-#define ATOLL_RETURN_IF_ERROR(ret, expr)                                             \
-  if (::atl::Status ATOLL_CONCAT(status_, __LINE__) = (expr);                      \
-      !ATOLL_CONCAT(status_, __LINE__).ok())                                         \
+#define ATOLL_RETURN_IF_ERROR(ret, expr)                      \
+  if (::atl::Status ATOLL_CONCAT(status_, __LINE__) = (expr); \
+      !ATOLL_CONCAT(status_, __LINE__).ok())                  \
   ret ATOLL_CONCAT(status_, __LINE__)
 #define ATOLL_ASSIGN_OR(ret, lhs, tmp, expr) \
   auto tmp = (expr);                         \

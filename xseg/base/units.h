@@ -24,7 +24,9 @@ inline constexpr uint64_t kSector = 512;
 inline constexpr uint64_t kMaxVolumeSize = kPiB;
 
 constexpr uint64_t AlignDown(uint64_t value, uint64_t unit) { return value / unit * unit; }
-constexpr uint64_t AlignUp(uint64_t value, uint64_t unit) { return AlignDown(value + unit - 1, unit); }
+constexpr uint64_t AlignUp(uint64_t value, uint64_t unit) {
+  return AlignDown(value + unit - 1, unit);
+}
 constexpr bool IsAligned(uint64_t value, uint64_t unit) { return value % unit == 0; }
 
 // [offset, offset + length), in bytes.
