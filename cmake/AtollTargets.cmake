@@ -15,7 +15,8 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 
 set(ATOLL_SANITIZE "" CACHE STRING "address,undefined or thread")
-add_compile_options(-Wall -Wextra -Werror -Wno-unused-parameter -fno-omit-frame-pointer)
+add_compile_options(-Wall -Wextra -Werror -Wno-unused-parameter
+                    -Wno-missing-field-initializers -fno-omit-frame-pointer)
 if(ATOLL_SANITIZE)
   add_compile_options(-fsanitize=${ATOLL_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${ATOLL_SANITIZE})

@@ -47,8 +47,8 @@ struct ResourceRef {
   std::string name;
   Uuid uuid;
 
-  static ResourceRef Named(std::string name) { return {.name = std::move(name)}; }
-  static ResourceRef Of(const Uuid& uuid) { return {.uuid = uuid}; }
+  static ResourceRef Named(std::string name) { return {{}, std::move(name), {}}; }
+  static ResourceRef Of(const Uuid& uuid) { return {{}, {}, uuid}; }
 };
 
 // Space in bytes, by the store's own counts. true: all that the resource reads from. exclusive:
