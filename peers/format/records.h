@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The other records: names, locks, leases. Formats: docs/FORMAT.md, one section each.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "peers/format/envelope.h"
+#include "peers/store/ids.h"
+#include "xseg/base/bytes.h"
+#include "xseg/base/status.h"
+#include "xseg/base/uuid.h"
+
+namespace atl {
+
+// namespace/name -> uuid. It counts only if the header that it points to carries that name.
+struct NameRecord {
+  FormatFlags flags;
+  Uuid name_space;
+  std::string name;
+  Uuid uuid;
+  Uuid store;  // Of the header.
+};
+RecordKey NameKey(const Uuid& name_space, std::string_view name);
+Result<Bytes> EncodeNameRecord(const NameRecord& record);
+// Checked against the key under which it was found.
+Result<NameRecord> DecodeNameRecord(ConstSpan bytes, const RecordKey& key);
+
+// Who may use a resource. All fields zero: free.
+enum class LockMode : uint8_t {
+  kFree = 0,
+  kWriter = 1,    // `holder` writes; readers are its own business.
+  kReaders = 2,   // Incarnations in `readers` read (snapshots).
+  kRemoving = 3,  // On the way out; nobody may enter.
+};
+inline constexpr size_t kMaxLockReaders = 64;
+struct LockRecord {
+  FormatFlags flags;
+  Uuid resource;
+  LockMode mode = LockMode::kFree;
+  Uuid holder;              // An incarnation.
+  uint32_t generation = 0;  // Grows with each change of holder.
+  std::vector<Uuid> readers;
+  Uuid wanted;  // An incarnation that asks for hand-over.
+};
+Result<Bytes> EncodeLockRecord(const LockRecord& record);
+Result<LockRecord> DecodeLockRecord(ConstSpan bytes, const Uuid& resource);
+
+// One life of a node. Renewed by its owner every third of `term_ns`; each renewal is a new version.
+struct LeaseRecord {
+  FormatFlags flags;
+  Uuid incarnation;
+  std::string node;             // For people: host name and state directory.
+  std::string control_address;  // "unix:PATH".
+  Uuid boot;
+  uint32_t pid = 0;
+  int64_t term_ns = 0;
+  uint64_t renewals = 0;
+  bool ended = false;  // Said by its owner: everything was released.
+};
+Result<Bytes> EncodeLeaseRecord(const LeaseRecord& record);
+Result<LeaseRecord> DecodeLeaseRecord(ConstSpan bytes, const Uuid& incarnation);
+
+}  // namespace atl
