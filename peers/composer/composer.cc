@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/composer/composer.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+namespace atl {
+
+Composer::Composer(Env* env, StoreSet* stores, BufferPool* buffers, std::unique_ptr<MapApi> map,
+                   RightToAct right)
+    : env_(env),
+      stores_(stores),
+      buffers_(buffers),
+      map_(std::move(map)),
+      right_(std::move(right)) {}
+
+Composer::~Composer() { CHECK(ranges_.in_flight() == 0); }
+
+Task<Status> Composer::CheckWritable() {
+  if (!failed_.ok()) co_return failed_;
+  const MapGeometry& geometry = map_->geometry();
+  if (!geometry.writable) {
+    co_return Status(Code::kReadOnly, fmt::format("{} is read-only", geometry.name));
+  }
+  if (!geometry.read_only_reason.empty()) {
+    co_return Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}", geometry.name,
+                                                  geometry.read_only_reason));
+  }
+  co_return OkStatus();
+}
+
+Task<Status> Composer::Fail(Status status) {
+  if (!failed_.ok()) co_return failed_;
+  // A holder that lost its right has nothing to record: the volume is another one's.
+  if (status.code() == Code::kFenced) {
+    failed_ = status;
+    map_->Abandon(status.ToString());
+    co_return failed_;
+  }
+  failed_ = Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}", map_->geometry().name,
+                                                status.ToString()));
+  (void)co_await map_->SetReadOnly(status.ToString().substr(0, 512));
+  co_return failed_;
+}
+
+Task<Status> Composer::Translate(ByteRange range, MapPieces* out) {
+  if (map_->TryTranslate(range, out)) co_return OkStatus();
+  co_return co_await map_->Translate(range, out);
+}
+
+// --- Reading -------------------------------------------------------------------------------------
+
+Task<void> Composer::ReadPiece(MapPiece piece, MutSpan out, Status* status) {
+  if (piece.kind == PieceKind::kZero) {
+    std::memset(out.data(), 0, out.size());
+    co_return;
+  }
+  const Status read = co_await stores_->at(piece.slot).Read(piece.blob, piece.range.offset, out);
+  if (read.ok()) co_return;
+  // A source that a map names and that is absent is damage, never zeros.
+  *status =
+      read.code() == Code::kNotFound ? Status(Code::kCorrupt, std::string(read.message())) : read;
+}
+
+Task<Status> Composer::ReadPieces(const MapPieces& pieces, uint64_t offset, MutSpan out) {
+  Status status;
+  if (pieces.size() == 1) {
+    co_await ReadPiece(pieces[0], out, &status);
+    co_return status;
+  }
+  TaskGroup group;
+  for (const MapPiece& piece : pieces) {
+    const MutSpan part = out.subspan(piece.range.offset - offset, piece.range.length);
+    group.Run(ReadPiece(piece, part, &status));
+  }
+  co_await group.Join();
+  co_return status;
+}
+
+Task<Status> Composer::Read(uint64_t offset, MutSpan out) {
+  if (out.empty()) co_return OkStatus();
+  const ByteRange range{offset, out.size()};
+  const auto pass = co_await gate_.Enter();
+  RangeLock::Hold hold(&ranges_, range, RangeMode::kShared);
+  co_await hold;
+  CO_RETURN_IF_ERROR(right_());
+  MapPieces pieces;
+  CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
+  CO_RETURN_IF_ERROR(co_await ReadPieces(pieces, offset, out));
+  co_return right_();
+}
+
+// --- Writing -------------------------------------------------------------------------------------
+
+// A request that may change the map holds journal space from before the gate until its end.
+class Composer::Passage {
+ public:
+  explicit Passage(MapApi* map) : map_(map) {}
+  ~Passage() {
+    if (admitted_) map_->Leave();
+  }
+  Passage(const Passage&) = delete;
+  Passage& operator=(const Passage&) = delete;
+  Task<Status> Admit() {
+    if (!map_->TryAdmit()) CO_RETURN_IF_ERROR(co_await map_->Admit());
+    admitted_ = true;
+    co_return OkStatus();
+  }
+
+ private:
+  MapApi* map_;
+  bool admitted_ = false;
+};
+
+Task<Status> Composer::WriteOwn(uint64_t offset, ConstSpan data, bool data_sync) {
+  const MapGeometry& geometry = map_->geometry();
+  const WriteOptions options{.data_sync = data_sync};
+  const Status status =
+      co_await stores_->at(geometry.slot).Write(geometry.own, offset, data, options);
+  // With the sync it may be the sync that failed.
+  if (!status.ok() && data_sync) co_return co_await Fail(status);
+  co_return status;
+}
+
+Task<Status> Composer::Commit(ByteRange whole_grains, JournalChange change) {
+  const Status status = co_await map_->Commit(GrainsOf(whole_grains), change);
+  if (!status.ok()) co_return co_await Fail(status);
+  CheckpointIfWanted();
+  co_return OkStatus();
+}
+
+Task<Status> Composer::Write(uint64_t offset, ConstSpan data, bool fua) {
+  if (data.empty()) co_return OkStatus();
+  CO_RETURN_IF_ERROR(co_await CheckWritable());
+  bool durable = false;
+  {
+    Passage passage(map_.get());
+    CO_RETURN_IF_ERROR(co_await passage.Admit());
+    const auto pass = co_await gate_.Enter();
+    const ByteRange range{offset, data.size()};
+    RangeLock::Hold hold(&ranges_, range, RangeMode::kExclusive);
+    co_await hold;
+    CO_RETURN_IF_ERROR(right_());
+    CO_RETURN_IF_ERROR(co_await WriteHeld(offset, data, fua, &durable));
+    if (!durable) ++completed_;
+    CO_RETURN_IF_ERROR(right_());
+  }
+  if (fua && !durable) co_return co_await Flush();
+  co_return OkStatus();
+}
+
+Task<Status> Composer::WriteHeld(uint64_t offset, ConstSpan data, bool fua, bool* durable) {
+  CO_RETURN_IF_ERROR(co_await CheckWritable());
+  const ByteRange range{offset, data.size()};
+  MapPieces pieces;
+  CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
+  if (pieces.size() == 1 && pieces[0].kind == PieceKind::kOwn) {
+    *durable = fua && map_->IsBarriered(GrainsOf(range));
+    co_return co_await WriteOwn(offset, data, *durable);
+  }
+  CO_RETURN_IF_ERROR(co_await FirstWrite(offset, data, pieces));
+  co_return co_await Commit(range.RoundOut(kSubGrain), JournalChange::kOwn);
+}
+
+// Whole sub-grains go to the current blob as they are; a partial one at either edge is completed
+// from below first, if it is not in the current blob already.
+Task<Status> Composer::FirstWrite(uint64_t offset, ConstSpan data, const MapPieces& pieces) {
+  const ByteRange range{offset, data.size()};
+  const ByteRange whole = range.RoundIn(kSubGrain);
+  if (whole.empty()) {  // One sub-grain, or a part of each of two.
+    const uint64_t cut = std::min(AlignUp(offset + 1, kSubGrain), range.end()) - offset;
+    const uint64_t grain = AlignDown(offset, kSubGrain);
+    CO_RETURN_IF_ERROR(co_await WriteCompleted(grain, offset, data.first(cut), pieces));
+    if (cut == data.size()) co_return OkStatus();
+    co_return co_await WriteCompleted(grain + kSubGrain, offset + cut, data.subspan(cut), pieces);
+  }
+  if (offset < whole.offset) {
+    const ConstSpan head = data.first(whole.offset - offset);
+    CO_RETURN_IF_ERROR(co_await WriteCompleted(whole.offset - kSubGrain, offset, head, pieces));
+  }
+  CO_RETURN_IF_ERROR(
+      co_await WriteOwn(whole.offset, data.subspan(whole.offset - offset, whole.length), false));
+  if (whole.end() < range.end()) {
+    const ConstSpan tail = data.subspan(whole.end() - offset);
+    co_return co_await WriteCompleted(whole.end(), whole.end(), tail, pieces);
+  }
+  co_return OkStatus();
+}
+
+Task<Status> Composer::WriteCompleted(uint64_t grain, uint64_t offset, ConstSpan data,
+                                      const MapPieces& pieces) {
+  MapPiece below;
+  for (const MapPiece& piece : pieces) {
+    if (piece.range.Overlaps({offset, data.size()})) below = piece;
+  }
+  if (below.kind == PieceKind::kOwn) co_return co_await WriteOwn(offset, data, false);
+  Buffer buffer = co_await buffers_->Get(kSubGrain);
+  below.range = {grain, kSubGrain};
+  Status status;
+  co_await ReadPiece(below, buffer.span(), &status);
+  CO_RETURN_IF_ERROR(status);
+  std::memcpy(buffer.span().data() + (offset - grain), data.data(), data.size());
+  co_return co_await WriteOwn(grain, buffer.span(), false);
+}
+
+// --- Zeroing -------------------------------------------------------------------------------------
+
+Task<Status> Composer::Discard(ByteRange range, bool fua) {
+  DeviceZeroOptions options;
+  options.fua = fua;
+  co_return co_await WriteZeroes(range, options);
+}
+
+Task<Status> Composer::WriteZeroes(ByteRange range, DeviceZeroOptions options) {
+  if (range.empty()) co_return OkStatus();
+  CO_RETURN_IF_ERROR(co_await CheckWritable());
+  const Capabilities& capabilities = stores_->at(map_->geometry().slot).info().capabilities;
+  if (options.fast_only && options.no_hole && capabilities.zero != Support::kNative) {
+    co_return Status(Code::kUnsupported, "this store zeroes allocated space by writing zeros");
+  }
+  {
+    Passage passage(map_.get());
+    CO_RETURN_IF_ERROR(co_await passage.Admit());
+    const auto pass = co_await gate_.Enter();
+    RangeLock::Hold hold(&ranges_, range, RangeMode::kExclusive);
+    co_await hold;
+    CO_RETURN_IF_ERROR(right_());
+    CO_RETURN_IF_ERROR(co_await CheckWritable());
+    CO_RETURN_IF_ERROR(co_await ZeroHeld(range, options));
+    ++completed_;
+    CO_RETURN_IF_ERROR(right_());
+  }
+  if (options.fua) co_return co_await Flush();
+  co_return OkStatus();
+}
+
+Task<Status> Composer::ZeroEdge(ByteRange range) {
+  if (range.empty()) co_return OkStatus();
+  MapPieces pieces;
+  CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
+  if (pieces.size() == 1 && pieces[0].kind == PieceKind::kZero) co_return OkStatus();
+  const Bytes zeros(range.length);
+  CO_RETURN_IF_ERROR(co_await FirstWrite(range.offset, zeros, pieces));
+  if (pieces[0].kind == PieceKind::kOwn) co_return OkStatus();
+  co_return co_await Commit(range.RoundOut(kSubGrain), JournalChange::kOwn);
+}
+
+// Punches first, then changes the map, all under the request's range: a punch that came later could
+// hit a newer write.
+Task<Status> Composer::ZeroHeld(ByteRange range, DeviceZeroOptions options) {
+  const MapGeometry& geometry = map_->geometry();
+  Store& store = stores_->at(geometry.slot);
+  // What lies behind the end of the volume is nobody's: its last sub-grain counts as whole.
+  ByteRange padded = range;
+  if (range.end() == geometry.size) padded.length = AlignUp(range.end(), kSubGrain) - range.offset;
+  const ByteRange whole = padded.RoundIn(kSubGrain);
+  if (whole.empty()) {
+    const uint64_t cut = std::min(AlignUp(range.offset + 1, kSubGrain), range.end());
+    CO_RETURN_IF_ERROR(co_await ZeroEdge({range.offset, cut - range.offset}));
+    co_return co_await ZeroEdge({cut, range.end() - cut});
+  }
+  CO_RETURN_IF_ERROR(co_await ZeroEdge({range.offset, whole.offset - range.offset}));
+  if (whole.end() < range.end()) {
+    CO_RETURN_IF_ERROR(co_await ZeroEdge({whole.end(), range.end() - whole.end()}));
+  }
+  if (options.no_hole) {
+    const ZeroOptions zero{.keep_allocated = true, .fast_only = options.fast_only};
+    CO_RETURN_IF_ERROR(co_await store.Zero(geometry.own, whole, zero));
+    co_return co_await Commit(whole, JournalChange::kOwn);
+  }
+  MapPieces pieces;
+  if (map_->TryTranslate(whole, &pieces) && pieces.size() == 1 &&
+      pieces[0].kind == PieceKind::kZero) {
+    co_return OkStatus();
+  }
+  CO_RETURN_IF_ERROR(co_await store.Punch(geometry.own, whole));
+  co_return co_await Commit(whole, JournalChange::kZero);
+}
+
+// --- What is where -------------------------------------------------------------------------------
+
+Task<Status> Composer::DescribePiece(const MapPiece& piece, std::vector<DeviceExtent>* out) {
+  const auto add = [out](ByteRange range, bool hole) {
+    if (!out->empty() && out->back().hole == hole) {
+      out->back().range.length += range.length;
+    } else {
+      out->push_back({range, hole, hole});
+    }
+  };
+  if (piece.kind == PieceKind::kZero) {
+    add(piece.range, true);
+    co_return OkStatus();
+  }
+  auto extents = co_await stores_->at(piece.slot).Extents(piece.blob, piece.range);
+  if (!extents.ok()) co_return extents.status();
+  for (const BlobExtent& extent : *extents) add(extent.range, !extent.data);
+  co_return OkStatus();
+}
+
+Task<Result<std::vector<DeviceExtent>>> Composer::Extents(ByteRange range, size_t limit) {
+  std::vector<DeviceExtent> out;
+  if (range.empty() || limit == 0) co_return out;
+  const auto pass = co_await gate_.Enter();
+  RangeLock::Hold hold(&ranges_, range, RangeMode::kShared);
+  co_await hold;
+  CO_RETURN_IF_ERROR(right_());
+  // A fragmented map is looked at in small steps, for the answer may be full soon; where it is all
+  // of one piece the steps grow.
+  constexpr uint64_t kFirstStep = 64 * kMiB;
+  MapPieces pieces;
+  uint64_t length = kFirstStep;
+  for (uint64_t at = range.offset; at < range.end() && out.size() <= limit;) {
+    const ByteRange step{at, std::min(length, range.end() - at)};
+    CO_RETURN_IF_ERROR(co_await Translate(step, &pieces));
+    for (const MapPiece& piece : pieces) {
+      CO_RETURN_IF_ERROR(co_await DescribePiece(piece, &out));
+      if (out.size() > limit) break;
+    }
+    length = pieces.size() == 1 ? length * 2 : kFirstStep;
+    at = step.end();
+  }
+  if (out.size() > limit) out.resize(limit);
+  CO_RETURN_IF_ERROR(right_());
+  co_return out;
+}
+
+}  // namespace atl

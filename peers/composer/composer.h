@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The composer of one open volume: every request passes here. It admits (the gate), orders
+// (RangeLock), splits by what the map says, completes partial first writes from below, and keeps
+// the promises of flush and FUA (docs/architecture.md, "The life of a write").
+//
+//   overwrite in the current epoch:  write, acknowledge
+//   first write:  whole sub-grains to the current blob, then the journal, then acknowledge
+//   flush:        note the journal position, sync the blob if dirty, barrier, sync the journal
+//
+// After a failed sync, or a journal that cannot be appended to, the volume is read-only with the
+// reason, recorded in its header before anybody is told.
+//
+// Threads: one executor thread. All calls have ended before it is destroyed.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "peers/client/device.h"
+#include "peers/composer/range_lock.h"
+#include "peers/mapper/map_api.h"
+#include "peers/store/store_set.h"
+#include "xseg/base/buffer.h"
+#include "xseg/base/env.h"
+#include "xseg/base/sync.h"
+
+namespace atl {
+
+// Not ok once this node may no longer act for the volume. Asked before each submit and again before
+// each answer; cheap.
+using RightToAct = std::function<Status()>;
+
+class Composer {
+ public:
+  // All outlive the composer.
+  Composer(Env* env, StoreSet* stores, BufferPool* buffers, std::unique_ptr<MapApi> map,
+           RightToAct right);
+  ~Composer();
+
+  const MapGeometry& geometry() const { return map_->geometry(); }
+  MapApi& map() { return *map_; }
+  BufferPool& buffers() { return *buffers_; }
+
+  // As of Device (peers/client/device.h); ranges are inside of the volume.
+  Task<Status> Read(uint64_t offset, MutSpan out);
+  Task<Status> Write(uint64_t offset, ConstSpan data, bool fua);
+  Task<Status> Flush();
+  Task<Status> Discard(ByteRange range, bool fua);
+  Task<Status> WriteZeroes(ByteRange range, DeviceZeroOptions options);
+  Task<Result<std::vector<DeviceExtent>>> Extents(ByteRange range, size_t limit);
+
+  // Everything acknowledged before it is in what is pinned, everything after is not.
+  Task<Status> Pin(PinChange change);
+  // Stops admission, flushes and closes the map. The last call.
+  Task<Status> Close();
+  // Stops admission and waits; for changes that replace the map as a whole. Close comes next.
+  Task<Status> Quiesce();
+
+  // How long the gate was closed by the last pin.
+  int64_t last_gate_ns() const { return last_gate_ns_; }
+  const std::string& read_only_reason() const { return map_->geometry().read_only_reason; }
+
+ private:
+  // One request's passage through admission, gate and order.
+  class Passage;
+
+  Task<Status> CheckWritable();
+  Task<Status> Translate(ByteRange range, MapPieces* out);
+  Task<Status> ReadPieces(const MapPieces& pieces, uint64_t offset, MutSpan out);
+  Task<void> ReadPiece(MapPiece piece, MutSpan out, Status* status);
+
+  // Inside of the gate, holding the range.
+  Task<Status> WriteHeld(uint64_t offset, ConstSpan data, bool fua, bool* durable);
+  Task<Status> FirstWrite(uint64_t offset, ConstSpan data, const MapPieces& pieces);
+  Task<Status> WriteCompleted(uint64_t grain, uint64_t offset, ConstSpan data,
+                              const MapPieces& pieces);
+  Task<Status> ZeroHeld(ByteRange range, DeviceZeroOptions options);
+  Task<Status> ZeroEdge(ByteRange range);
+  Task<Status> WriteOwn(uint64_t offset, ConstSpan data, bool data_sync);
+  Task<Status> Commit(ByteRange whole_grains, JournalChange change);
+  Task<Status> DescribePiece(const MapPiece& piece, std::vector<DeviceExtent>* out);
+
+  Task<Status> FlushInsideGate();
+  Task<Status> DoFlush();
+  // Records why and returns the status to give to everybody.
+  Task<Status> Fail(Status status);
+  void CheckpointIfWanted();
+  Task<void> Checkpoint();
+
+  Env* env_;
+  StoreSet* stores_;
+  BufferPool* buffers_;
+  std::unique_ptr<MapApi> map_;
+  RightToAct right_;
+
+  Gate gate_;
+  RangeLock ranges_;
+  Mutex pin_mutex_;
+  TaskGroup background_;
+  bool checkpoint_scheduled_ = false;
+  bool closed_ = false;
+  int64_t last_gate_ns_ = 0;
+
+  // Raised before each acknowledgement of a write that is not durable; the blob is clean only if it
+  // equals the value noted before its last successful sync.
+  uint64_t completed_ = 0;
+  uint64_t synced_ = 0;
+
+  // One flush runs at a time; those that come before it has noted its position share it.
+  struct FlushRound {
+    Event done;
+    Status status;
+  };
+  std::shared_ptr<FlushRound> joinable_flush_;
+  Mutex flush_mutex_;
+
+  Status failed_;  // Why the volume is read-only since it was opened.
+};
+
+}  // namespace atl

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Flushes, pins and checkpoints.
+#include "peers/composer/composer.h"
+
+namespace atl {
+
+Task<Status> Composer::Flush() {
+  const auto pass = co_await gate_.Enter();
+  co_return co_await FlushInsideGate();
+}
+
+// A flush may join only one that has not yet noted what it covers.
+Task<Status> Composer::FlushInsideGate() {
+  if (!map_->geometry().writable) co_return OkStatus();
+  if (joinable_flush_) {
+    const auto shared = joinable_flush_;
+    co_await shared->done;
+    co_return shared->status;
+  }
+  const auto mine = joinable_flush_ = std::make_shared<FlushRound>();
+  {
+    const auto lock = co_await flush_mutex_.Lock();
+    co_await Yield{};  // Flushes of the same turn come along.
+    joinable_flush_.reset();
+    mine->status = co_await DoFlush();
+  }
+  mine->done.Set();
+  co_return mine->status;
+}
+
+Task<Status> Composer::DoFlush() {
+  if (!failed_.ok()) co_return failed_;
+  CO_RETURN_IF_ERROR(right_());
+  const uint64_t position = map_->NotePosition();
+  const uint64_t noted = completed_;
+  if (noted != synced_) {
+    const MapGeometry& geometry = map_->geometry();
+    const Status status = co_await stores_->at(geometry.slot).Sync(geometry.own);
+    if (!status.ok()) co_return co_await Fail(status);
+    synced_ = noted;
+  }
+  const Status status = co_await map_->Barrier(position);
+  if (!status.ok()) co_return co_await Fail(status);
+  co_return right_();
+}
+
+Task<Status> Composer::Pin(PinChange change) {
+  const auto lock = co_await pin_mutex_.Lock();
+  CO_RETURN_IF_ERROR(co_await CheckWritable());
+  CO_RETURN_IF_ERROR(co_await map_->PreparePin());
+  CO_RETURN_IF_ERROR(co_await Flush());  // Most of the work, while others go on.
+  const int64_t before = env_->BootNs();
+  co_await gate_.Close();
+  Status status = co_await FlushInsideGate();
+  if (status.ok()) {
+    status = co_await map_->Pin(std::move(change));
+    if (status.code() == Code::kFenced) status = co_await Fail(status);
+  }
+  gate_.Open();
+  last_gate_ns_ = env_->BootNs() - before;
+  co_return status;
+}
+
+void Composer::CheckpointIfWanted() {
+  if (checkpoint_scheduled_ || closed_ || !map_->wants_pin()) return;
+  checkpoint_scheduled_ = true;
+  background_.Run(Checkpoint());
+}
+
+Task<void> Composer::Checkpoint() {
+  // The gate is closed to pin, so this must not run inside of the request that asked for it.
+  co_await Yield{};
+  const PinChange change;
+  const Status status = co_await Pin(change);
+  checkpoint_scheduled_ = false;
+  // Writers wait for the room that did not come: better that they hear why.
+  if (!status.ok() && !closed_) (void)co_await Fail(status.With("checkpoint"));
+}
+
+Task<Status> Composer::Quiesce() {
+  closed_ = true;
+  co_await background_.Join();
+  const auto lock = co_await pin_mutex_.Lock();
+  co_await gate_.Close();
+  co_return co_await FlushInsideGate();
+}
+
+Task<Status> Composer::Close() {
+  Status status;
+  if (!gate_.closed()) status = co_await Quiesce();
+  const Status closed = co_await map_->Close();
+  co_return status.ok() ? closed : status;
+}
+
+}  // namespace atl

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/mapper/header_store.h"
+
+#include <fmt/format.h>
+
+namespace atl {
+namespace {
+
+// Losing this often in a row means that something else is wrong.
+constexpr int kMaxSwaps = 1000;
+
+}  // namespace
+
+Task<Result<VersionedHeader>> ReadHeader(Store* store, Uuid uuid, ReadFor purpose) {
+  const RecordKey key = RecordKey::Of(RecordKind::kHeader, uuid);
+  auto record = co_await store->GetRecord(key, purpose);
+  if (!record.ok()) co_return record.status();
+  auto header = DecodeHeader(record->payload, uuid);
+  if (!header.ok()) {
+    co_return header.status().With(fmt::format("store {}: {}", store->info().name, key.ToString()));
+  }
+  co_return VersionedHeader{*std::move(header), record->version};
+}
+
+Task<Result<VersionedHeader>> PutHeader(Store* store, Header header, Uuid operation) {
+  const RecordKey key = RecordKey::Of(RecordKind::kHeader, header.uuid);
+  CO_ASSIGN_OR_RETURN(const Bytes bytes, EncodeHeader(header));
+  auto version = co_await store->SwapRecord(key, 0, bytes, operation);
+  if (version.code() == Code::kConflict) {
+    co_return Status(Code::kExists, key.ToString() + " exists already");
+  }
+  if (!version.ok()) co_return version.status();
+  co_return VersionedHeader{std::move(header), *version};
+}
+
+Task<Status> ChangeHeader(Env* env, Store* store, VersionedHeader* known, HeaderChange change) {
+  const Uuid operation = env->NewUuid();
+  const RecordKey key = RecordKey::Of(RecordKind::kHeader, known->header.uuid);
+  for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
+    Header next = known->header;
+    CO_RETURN_IF_ERROR(change(&next));
+    next.modified_ns = env->WallNs();
+    CO_ASSIGN_OR_RETURN(const Bytes bytes, EncodeHeader(next));
+    const auto version = co_await store->SwapRecord(key, known->version, bytes, operation);
+    if (version.ok()) {
+      known->header = std::move(next);
+      known->version = *version;
+      co_return OkStatus();
+    }
+    if (version.code() != Code::kConflict) co_return version.status();
+    auto again = co_await ReadHeader(store, known->header.uuid, ReadFor::kAct);
+    if (!again.ok()) co_return again.status();
+    *known = *std::move(again);
+  }
+  co_return Status(Code::kBusy, key.ToString() + " is changed by others all the time");
+}
+
+}  // namespace atl

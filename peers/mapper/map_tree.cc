@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/mapper/map_tree.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace atl {
+namespace {
+
+GrainRange Intersect(GrainRange a, GrainRange b) {
+  const uint64_t low = std::max(a.first, b.first);
+  const uint64_t high = std::min(a.end(), b.end());
+  return {low, high > low ? high - low : 0};
+}
+
+}  // namespace
+
+void AppendRun(GrainRun run, std::vector<GrainRun>* out) {
+  if (run.range.count == 0) return;
+  if (!out->empty() && out->back().source == run.source &&
+      out->back().range.end() == run.range.first) {
+    out->back().range.count += run.range.count;
+    return;
+  }
+  out->push_back(run);
+}
+
+const MapTree::Node* MapTree::Cached(NodePointer pointer) const {
+  if (const auto found = young_.find(pointer.raw()); found != young_.end()) {
+    return found->second.get();
+  }
+  const auto found = old_.find(pointer.raw());
+  if (found == old_.end()) return nullptr;
+  if (young_.size() >= kCachedNodes / 2) {
+    auto node = std::move(found->second);
+    old_ = std::exchange(young_, {});
+    return (young_[pointer.raw()] = std::move(node)).get();
+  }
+  auto& slot = young_[pointer.raw()];
+  slot = std::move(found->second);
+  old_.erase(found);
+  return slot.get();
+}
+
+bool MapTree::Walk(NodePointer pointer, int level, uint64_t first, GrainRange range,
+                   std::vector<GrainRun>* out, Missing* missing) const {
+  if (!pointer.is_node()) {
+    AppendRun({range, pointer.source()}, out);
+    return true;
+  }
+  const Node* node = Cached(pointer);
+  if (node == nullptr) {
+    *missing = {pointer, level, first};
+    return false;
+  }
+  if (level == 0) {
+    const Leaf& leaf = std::get<Leaf>(*node);
+    for (uint64_t grain = range.first; grain < range.end(); ++grain) {
+      AppendRun({{grain, 1}, leaf.sources[grain - first]}, out);
+    }
+    return true;
+  }
+  // The node may leave the cache while its children are looked up: take what is needed by value.
+  const uint64_t span = SpanOf(level - 1);
+  const Inner inner = std::get<Inner>(*node);
+  for (uint64_t at = range.first; at < range.end();) {
+    const uint64_t child_first = AlignDown(at, span);
+    const GrainRange part = Intersect(range, {child_first, span});
+    const NodePointer child = inner.children[ChildOf(at, level)];
+    if (!Walk(child, level - 1, child_first, part, out, missing)) return false;
+    at = part.end();
+  }
+  return true;
+}
+
+bool MapTree::Find(GrainRange range, std::vector<GrainRun>* out, Missing* missing) const {
+  const size_t before = out->size();
+  // Joining with what the caller had would hide where this answer begins.
+  std::vector<GrainRun> found;
+  if (!Walk(top_, kTopLevel, 0, range, before == 0 ? out : &found, missing)) {
+    out->resize(before);
+    return false;
+  }
+  for (const GrainRun& run : found) AppendRun(run, out);
+  return true;
+}
+
+Task<Status> MapTree::Load(Missing missing) {
+  const SourceTable::Entry* entry = sources_->Find(missing.pointer.blob());
+  if (entry == nullptr || entry->source.type != SourceType::kNodes) {
+    co_return Status(Code::kCorrupt, fmt::format("a map node is said to be in source {}, which is "
+                                                 "no node blob",
+                                                 missing.pointer.blob()));
+  }
+  const NodePlace place{entry->source.nodes(), missing.pointer.offset()};
+  Store& store = stores_->at(entry->slot);
+  std::byte raw[kMaxNodeBytes];
+  const MutSpan buffer(raw);
+  CO_ASSIGN_OR_RETURN(const size_t got, co_await store.ReadLog(place.log, place.offset, buffer));
+  if (got < kNodeHeaderBytes) {
+    co_return Status(Code::kCorrupt, fmt::format("{} ends before the node at {}",
+                                                 place.log.ToString(), place.offset));
+  }
+  CO_ASSIGN_OR_RETURN(const size_t length, NodeLength(buffer.first(got)));
+  if (length > got) {
+    co_return Status(Code::kCorrupt, fmt::format("{} ends inside of the node at {}",
+                                                 place.log.ToString(), place.offset));
+  }
+  const ConstSpan bytes = buffer.first(length);
+  auto node = std::make_unique<Node>();
+  if (missing.level == 0) {
+    CO_ASSIGN_OR_RETURN(*node, DecodeLeaf(bytes, missing.first, place));
+  } else {
+    CO_ASSIGN_OR_RETURN(*node, DecodeInner(bytes, missing.level, missing.first, place));
+  }
+  if (young_.size() >= kCachedNodes / 2) old_ = std::exchange(young_, {});
+  young_[missing.pointer.raw()] = std::move(node);
+  co_return OkStatus();
+}
+
+Task<Result<Leaf>> MapTree::GetLeaf(NodePointer pointer, uint64_t first) {
+  if (Cached(pointer) == nullptr) {
+    const Missing missing{pointer, 0, first};
+    CO_RETURN_IF_ERROR(co_await Load(missing));
+  }
+  co_return std::get<Leaf>(*Cached(pointer));
+}
+
+Task<Result<Inner>> MapTree::GetInner(NodePointer pointer, int level, uint64_t first) {
+  if (Cached(pointer) == nullptr) {
+    const Missing missing{pointer, level, first};
+    CO_RETURN_IF_ERROR(co_await Load(missing));
+  }
+  co_return std::get<Inner>(*Cached(pointer));
+}
+
+}  // namespace atl

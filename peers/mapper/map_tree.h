@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The folded part of a map: a persistent radix tree whose nodes are read on demand and cached.
+//
+// `Find` is pure over the cached nodes: it either answers or says which node it misses; `Load`
+// fetches that one. So what is known costs no suspension.
+//
+// Threads: one executor thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "peers/map/interval_map.h"
+#include "peers/map/node.h"
+#include "peers/mapper/source_table.h"
+#include "peers/store/store_set.h"
+#include "xseg/base/task.h"
+
+namespace atl {
+
+class MapTree {
+ public:
+  // A node that is needed: where it hangs, and what it must be.
+  struct Missing {
+    NodePointer pointer;
+    int level = 0;
+    uint64_t first = 0;
+  };
+
+  // Nodes kept in memory for one map.
+  static constexpr size_t kCachedNodes = 16384;
+
+  // Both outlive the tree.
+  MapTree(const SourceTable* sources, const StoreSet* stores)
+      : sources_(sources), stores_(stores) {}
+
+  void SetTop(NodePointer top) { top_ = top; }
+  NodePointer top() const { return top_; }
+
+  // Appends the runs of `range` to `out`, joined where neighbours agree. False: nothing was
+  // appended and `*missing` has to be loaded first.
+  bool Find(GrainRange range, std::vector<GrainRun>* out, Missing* missing) const;
+  Task<Status> Load(Missing missing);
+
+  // For folds: the decoded node, read if need be.
+  Task<Result<Leaf>> GetLeaf(NodePointer pointer, uint64_t first);
+  Task<Result<Inner>> GetInner(NodePointer pointer, int level, uint64_t first);
+
+  size_t cached_nodes() const { return young_.size() + old_.size(); }
+
+ private:
+  using Node = std::variant<Leaf, Inner>;
+  using Cache = std::unordered_map<uint64_t, std::unique_ptr<Node>>;
+
+  const Node* Cached(NodePointer pointer) const;
+  bool Walk(NodePointer pointer, int level, uint64_t first, GrainRange range,
+            std::vector<GrainRun>* out, Missing* missing) const;
+
+  const SourceTable* sources_;
+  const StoreSet* stores_;
+  NodePointer top_;
+  // Two generations: what is used moves to the young one; when that is full it becomes the old one.
+  mutable Cache young_;
+  mutable Cache old_;
+};
+
+// Appends a run, joining it to the last one if it goes on where that ends with the same source.
+void AppendRun(GrainRun run, std::vector<GrainRun>* out);
+
+}  // namespace atl

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/mapper/volume_map.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace atl {
+namespace {
+
+// The most that the changes of one request can take: a batch of its own and three entries.
+constexpr uint64_t kRequestJournalBytes = kJournalBatchHeader + 3 * kJournalEntryBytes;
+
+}  // namespace
+
+VolumeMap::VolumeMap(Env* env, StoreSet* stores, StoreSlot home, VersionedHeader header)
+    : env_(env), stores_(stores), home_(home), header_(std::move(header)), tree_(&table_, stores) {}
+
+VolumeMap::~VolumeMap() = default;
+
+// --- Lookup ------------------------------------------------------------------------------------
+
+// Leaves the runs of `range`, in order and without gaps, in `runs_`.
+bool VolumeMap::FindRuns(GrainRange range, MapTree::Missing* missing) {
+  runs_.clear();
+  gaps_.assign(1, range);
+  const auto look_in = [this](const IntervalMap& changes) {
+    if (changes.empty() || gaps_.empty()) return;
+    next_gaps_.clear();
+    for (const GrainRange& gap : gaps_) {
+      found_.clear();
+      changes.Find(gap, &found_);
+      uint64_t at = gap.first;
+      for (const GrainRun& run : found_) {
+        if (run.range.first > at) next_gaps_.push_back({at, run.range.first - at});
+        runs_.push_back(run);
+        at = run.range.end();
+      }
+      if (at < gap.end()) next_gaps_.push_back({at, gap.end() - at});
+    }
+    gaps_.swap(next_gaps_);
+  };
+  if (active_) look_in(active_->changes);
+  for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) look_in((*layer)->changes);
+  for (const GrainRange& gap : gaps_) {
+    found_.clear();
+    if (!tree_.Find(gap, &found_, missing)) return false;
+    runs_.insert(runs_.end(), found_.begin(), found_.end());
+  }
+  if (runs_.size() > 1) {
+    std::sort(runs_.begin(), runs_.end(),
+              [](const GrainRun& a, const GrainRun& b) { return a.range.first < b.range.first; });
+  }
+  return true;
+}
+
+bool VolumeMap::ToPieces(ByteRange range, MapPieces* out) const {
+  out->clear();
+  for (const GrainRun& run : runs_) {
+    const ByteRange bytes{run.range.first * kSubGrain, run.range.count * kSubGrain};
+    MapPiece piece{.range = bytes.Intersect(range)};
+    if (run.source != kZeroSource) {
+      const SourceTable::Entry* entry = table_.Find(run.source);
+      if (entry == nullptr || entry->source.type != SourceType::kBlob) return false;
+      if (entry->source.flags & kSourceUnsealed) return false;
+      piece.slot = entry->slot;
+      piece.blob = entry->source.blob();
+      piece.kind =
+          geometry_.writable && run.source == active_->own ? PieceKind::kOwn : PieceKind::kOther;
+    }
+    if (!out->empty() && out->back().kind == piece.kind && out->back().blob == piece.blob &&
+        out->back().slot == piece.slot) {
+      out->back().range.length += piece.range.length;
+    } else {
+      out->push_back(piece);
+    }
+  }
+  return true;
+}
+
+bool VolumeMap::TryTranslate(ByteRange range, MapPieces* out) {
+  MapTree::Missing missing;
+  return FindRuns(GrainsOf(range), &missing) && ToPieces(range, out);
+}
+
+Task<Status> VolumeMap::Translate(ByteRange range, MapPieces* out) {
+  MapTree::Missing missing;
+  while (!FindRuns(GrainsOf(range), &missing)) {
+    CO_RETURN_IF_ERROR((co_await tree_.Load(missing)).With("map of " + geometry_.name));
+  }
+  if (ToPieces(range, out)) co_return OkStatus();
+  for (const GrainRun& run : runs_) {
+    const SourceTable::Entry* entry = table_.Find(run.source);
+    if (run.source == kZeroSource || entry != nullptr) continue;
+    co_return Status(Code::kCorrupt, fmt::format("map of {} names source {}, which is not in its "
+                                                 "table",
+                                                 geometry_.name, run.source));
+  }
+  co_return Status(Code::kUnsupported, fmt::format("map of {} has a source of a kind that this "
+                                                   "version cannot read",
+                                                   geometry_.name));
+}
+
+// --- Commits -----------------------------------------------------------------------------------
+
+uint64_t VolumeMap::AdmittedLength(uint64_t requests) const {
+  return journal_->position() + requests * kRequestJournalBytes + kJournalBarrierReserve;
+}
+
+bool VolumeMap::TryAdmit() {
+  if (AdmittedLength(admitted_ + 1) > journal_->reserved()) return false;
+  ++admitted_;
+  return true;
+}
+
+Task<Status> VolumeMap::Admit() {
+  while (!TryAdmit()) {
+    if (!geometry_.read_only_reason.empty()) {
+      co_return Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}", geometry_.name,
+                                                    geometry_.read_only_reason));
+    }
+    const uint64_t length = AdmittedLength(admitted_ + 1);
+    if (length <= kJournalCapacity) {
+      CO_RETURN_IF_ERROR(co_await journal_->Reserve(length));
+    } else {
+      co_await journal_changed_;
+    }
+  }
+  co_return OkStatus();
+}
+
+void VolumeMap::Leave() {
+  CHECK(admitted_ > 0);
+  --admitted_;
+  // Somebody may wait for the space that this one did not use.
+  journal_changed_.NotifyAll();
+}
+
+void VolumeMap::ApplyEntry(const JournalEntry& entry) {
+  const GrainRange range{entry.first, entry.count};
+  active_->changes.Set(range, entry.change == JournalChange::kOwn ? active_->own : kZeroSource);
+  unbarriered_.Set(range, 1);
+}
+
+Task<Status> VolumeMap::Commit(GrainRange range, JournalChange change) {
+  const JournalEntry entry{range.first, range.count, change};
+  co_return (co_await journal_->Commit(entry)).With("journal of " + geometry_.name);
+}
+
+bool VolumeMap::IsBarriered(GrainRange range) {
+  return !unbarriered_.Overlaps(range) && !syncing_.Overlaps(range);
+}
+
+uint64_t VolumeMap::NotePosition() {
+  noted_entries_ = journal_->entries();
+  if (noted_entries_ == barriered_entries_) return barriered_position_;
+  // What an earlier barrier did not make durable joins this one.
+  GrainRun run;
+  if (syncing_.empty()) std::swap(syncing_, unbarriered_);
+  for (uint64_t at = 0; unbarriered_.FirstAfter(at, &run); at = run.range.end()) {
+    syncing_.Set(run.range, 1);
+  }
+  unbarriered_.Clear();
+  return journal_->position();
+}
+
+Task<Status> VolumeMap::Barrier(uint64_t position) {
+  if (position <= barriered_position_) co_return OkStatus();
+  const uint64_t entries = noted_entries_;
+  CO_RETURN_IF_ERROR((co_await journal_->Barrier(position)).With("journal of " + geometry_.name));
+  syncing_.Clear();
+  barriered_position_ = position;
+  barriered_entries_ = entries;
+  co_return OkStatus();
+}
+
+// --- Header ------------------------------------------------------------------------------------
+
+Task<Status> VolumeMap::SwapHeader(HeaderChange change) {
+  const auto lock = co_await header_mutex_.Lock();
+  const HeaderChange guarded = [this, &change](Header* header) -> Status {
+    if (header->generation != generation_ || header->state != HeaderState::kLive) {
+      return {Code::kFenced, fmt::format("volume {} was taken over by another node (generation {}, "
+                                         "ours is {})",
+                                         geometry_.name, header->generation, generation_)};
+    }
+    return change(header);
+  };
+  CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, &stores_->at(home_), &header_, guarded));
+  generation_ = header_.header.generation;
+  co_return OkStatus();
+}
+
+Task<Status> VolumeMap::Grow(uint64_t size) {
+  CO_RETURN_IF_ERROR(co_await SwapHeader([size](Header* header) -> Status {
+    if (size < header->size) return {Code::kInvalid, "the volume is larger already"};
+    header->size = size;
+    return {};
+  }));
+  RefreshGeometry();
+  co_return OkStatus();
+}
+
+Task<Status> VolumeMap::ClearPending(const Uuid& uuid) {
+  co_return co_await SwapHeader([uuid](Header* header) -> Status {
+    if (header->pending && header->pending->uuid == uuid) header->pending.reset();
+    return {};
+  });
+}
+
+Task<Status> VolumeMap::SetName(const Uuid& name_space, std::string name) {
+  CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* header) -> Status {
+    header->name_space = name_space;
+    header->name = name;
+    return {};
+  }));
+  RefreshGeometry();
+  co_return OkStatus();
+}
+
+Task<Status> VolumeMap::SetReadOnly(std::string reason) {
+  Abandon(reason);
+  co_return co_await SwapHeader([&reason](Header* header) -> Status {
+    header->read_only_reason = reason;
+    return {};
+  });
+}
+
+void VolumeMap::Abandon(std::string reason) {
+  geometry_.read_only_reason = std::move(reason);
+  journal_changed_.NotifyAll();
+}
+
+// --- Pin ---------------------------------------------------------------------------------------
+
+bool VolumeMap::wants_pin() const {
+  return journal_->position() >= kPinJournalBytes ||
+         active_->changes.memory_bytes() >= kPinMemoryBytes;
+}
+
+Task<Status> VolumeMap::PreparePin() {
+  if (table_.live_count() + kMaxReplayJournals + 2 > kMaxSources) {
+    co_return Status(Code::kLimit,
+                     fmt::format("volume {} reads from {} sources and a map has at most {}: remove "
+                                 "snapshots, or copy the volume with export and import",
+                                 geometry_.name, table_.live_count(), kMaxSources));
+  }
+  while (layers_.size() + 1 > kMaxReplayJournals ||
+         frozen_entries() + journal_->entries() > kMaxReplayEntries) {
+    if (layers_.empty()) break;
+    CO_RETURN_IF_ERROR(co_await FoldOldest(layers_.size()));
+  }
+  co_return OkStatus();
+}
+
+Task<Status> VolumeMap::Pin(PinChange change) {
+  const uint64_t length = journal_->position();
+  CHECK(journal_->entries() == barriered_entries_) << "a pin comes after a flush";
+  ReplayJournal pinned = active_->journal;
+  pinned.length = length;
+  pinned.entries = journal_->entries();
+  const bool new_epoch = change.new_epoch || change.snapshot.has_value();
+
+  CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* header) -> Status {
+    if (pinned.entries > 0) header->map.replay.push_back(pinned);
+    if (header->map.replay.size() > kMaxReplayJournals) {
+      return {Code::kBusy, "the replay list is full"};
+    }
+    header->generation += 1;
+    if (new_epoch) header->epoch += 1;
+    if (change.new_size) header->size = *change.new_size;
+    if (change.snapshot) {
+      if (header->pending) return {Code::kBusy, "another operation is not finished yet"};
+      PendingOperation pending = *change.snapshot;
+      pending.map = header->map;
+      pending.size = header->size;
+      header->pending = std::move(pending);
+      header->refs += 1;
+    }
+    return {};
+  }));
+  const LogId old_journal = active_->journal.log();
+  const std::optional<BlobId> old_blob =
+      new_epoch ? std::optional(active_->journal.blob()) : std::nullopt;
+  if (pinned.entries > 0) {
+    active_->journal = pinned;
+    layers_.push_back(std::move(active_));
+  }
+  CO_RETURN_IF_ERROR(co_await StartJournal());
+  background_.Run([](VolumeMap* self, LogId log, std::optional<BlobId> blob) -> Task<void> {
+    (void)co_await self->GiveUpOld(log, blob);
+  }(this, old_journal, old_blob));
+  if (wants_fold()) FoldInBackground();
+  co_return OkStatus();
+}
+
+Task<Status> VolumeMap::GiveUpOld(LogId journal, std::optional<BlobId> blob) {
+  Store& store = stores_->at(geometry_.slot);
+  const uint64_t length = layers_.empty() ? 0 : layers_.back()->journal.length;
+  if (!layers_.empty() && layers_.back()->journal.log() == journal) {
+    CO_RETURN_IF_ERROR(co_await store.TrimLog(journal, length));
+  }
+  co_await store.DisownLog(journal);
+  if (blob) co_await store.Disown(*blob);
+  co_return OkStatus();
+}
+
+Task<Status> VolumeMap::Close() {
+  co_await background_.Join();
+  if (!geometry_.writable) co_return OkStatus();
+  Status status;
+  if (frozen_entries() > kFoldEntries || layers_.size() >= kFoldLayers) status = co_await FoldAll();
+  Store& store = stores_->at(geometry_.slot);
+  const Status trimmed = co_await store.TrimLog(journal_->log(), journal_->position());
+  if (status.ok()) status = trimmed;
+  co_await store.DisownLog(journal_->log());
+  co_await store.Disown(geometry_.own);
+  if (nodes_adopted_) {
+    const LogId nodes = LogId::Nodes(geometry_.uuid, header_.header.node_sequence);
+    co_await store.DisownLog(nodes);
+  }
+  co_return status;
+}
+
+}  // namespace atl

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The map of one open resource: a tree (folded), over it the changes of the journals of the replay
+// list (frozen layers, oldest first), over them the changes of the current journal (active layer).
+//
+//   lookup:      active -> frozen layers, newest to oldest -> tree -> zero
+//   pin:         active becomes a frozen layer; a new, empty journal takes its place
+//   checkpoint:  the oldest layers are folded into new nodes; one header swap makes them the tree
+//
+// Folding runs in the background and never holds up a lookup or a commit.
+//
+// Threads: one executor thread. Environment, stores and this outlive all calls.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "peers/mapper/header_store.h"
+#include "peers/mapper/journal_log.h"
+#include "peers/mapper/map_api.h"
+#include "peers/mapper/map_tree.h"
+#include "peers/mapper/source_table.h"
+#include "xseg/base/env.h"
+#include "xseg/base/sync.h"
+
+namespace atl {
+
+class VolumeMap final : public MapApi {
+ public:
+  // How long a dead predecessor's I/O is waited for.
+  static constexpr int64_t kAdoptWait = 10 * kSecond;
+  // Above either, a pin is wanted; above both of the second line, a fold.
+  static constexpr uint64_t kPinJournalBytes = kJournalCapacity / 4 * 3;
+  static constexpr size_t kPinMemoryBytes = 32 * kMiB;
+  static constexpr size_t kFoldLayers = 4;
+  static constexpr uint64_t kFoldEntries = 64 * 1024;
+
+  // Opens a volume for writing. The caller holds its lock record and knows that the holder before
+  // is dead or has released it, or finds out here: kBusy if it still holds the blob after
+  // `adopt_wait_ns`. Recovers what an unclean end has left, and pins it. `pending` operations are
+  // the caller's to settle, before or after.
+  static Task<Result<std::unique_ptr<VolumeMap>>> OpenWritable(Env* env, StoreSet* stores,
+                                                               StoreSlot home, Uuid uuid,
+                                                               int64_t adopt_wait_ns);
+  // Opens a map that nobody changes any more: a snapshot, or a volume that only an administrator's
+  // look is for.
+  static Task<Result<std::unique_ptr<VolumeMap>>> OpenFrozen(Env* env, StoreSet* stores,
+                                                             StoreSlot home, Uuid uuid);
+  ~VolumeMap() override;
+
+  const MapGeometry& geometry() const override { return geometry_; }
+  bool TryTranslate(ByteRange range, MapPieces* out) override;
+  Task<Status> Translate(ByteRange range, MapPieces* out) override;
+  bool TryAdmit() override;
+  Task<Status> Admit() override;
+  void Leave() override;
+  Task<Status> Commit(GrainRange range, JournalChange change) override;
+  bool IsBarriered(GrainRange range) override;
+  uint64_t NotePosition() override;
+  Task<Status> Barrier(uint64_t position) override;
+  bool wants_pin() const override;
+  Task<Status> PreparePin() override;
+  Task<Status> Pin(PinChange change) override;
+  Task<Status> Grow(uint64_t size) override;
+  Task<Status> ClearPending(const Uuid& uuid) override;
+  Task<Status> SetName(const Uuid& name_space, std::string name) override;
+  Task<Status> SetReadOnly(std::string reason) override;
+  void Abandon(std::string reason) override;
+  const Header& header() const override { return header_.header; }
+  Task<Status> Close() override;
+
+  // Folds all frozen layers; for tests and for a close that leaves little to replay.
+  Task<Status> FoldAll();
+  size_t layer_count() const { return layers_.size(); }
+  size_t live_sources() const { return table_.live_count(); }
+
+ private:
+  // The changes of one journal.
+  struct Layer {
+    ReplayJournal journal;
+    SourceIndex own = kZeroSource;
+    IntervalMap changes;
+  };
+
+  VolumeMap(Env* env, StoreSet* stores, StoreSlot home, VersionedHeader header);
+
+  // --- volume_map_open.cc
+  Task<Status> LoadMap();
+  Task<Status> LoadLayer(ReplayJournal journal);
+  // `sealed`: the lock was broken and a new epoch begins behind what counts.
+  Task<Status> RecoverCurrentJournal(bool sealed);
+  Task<Status> StartJournal();
+  Status CheckFormat() const;
+  void RefreshGeometry();
+
+  // --- volume_map_fold.cc
+  Task<Status> FoldOldest(size_t count);
+  Task<Status> FoldLocked(size_t count);
+  Task<Status> PublishFold(const Root& root, size_t count, NodePlace place, ConstSpan encoded);
+  void FoldInBackground();
+  Task<void> BackgroundFold();
+  bool wants_fold() const;
+  uint64_t frozen_entries() const;
+
+  // --- volume_map.cc
+  bool FindRuns(GrainRange range, MapTree::Missing* missing);
+  bool ToPieces(ByteRange range, MapPieces* out) const;
+  void ApplyEntry(const JournalEntry& entry);
+  uint64_t AdmittedLength(uint64_t requests) const;
+  // Swaps a header that is still of this generation.
+  Task<Status> SwapHeader(HeaderChange change);
+  Task<Status> GiveUpOld(LogId journal, std::optional<BlobId> blob);
+
+  Env* env_;
+  StoreSet* stores_;
+  StoreSlot home_;
+  VersionedHeader header_;
+  uint32_t generation_ = 0;  // Of this open; another one in the record means that we are fenced.
+  MapGeometry geometry_;
+
+  SourceTable table_;
+  MapTree tree_;
+  std::deque<std::unique_ptr<Layer>> layers_;
+  std::unique_ptr<Layer> active_;
+  std::unique_ptr<JournalLog> journal_;
+
+  // Commits that no completed barrier covers: since the last NotePosition, and before it.
+  IntervalMap unbarriered_;
+  IntervalMap syncing_;
+  uint64_t barriered_position_ = 0;
+  uint64_t barriered_entries_ = 0;
+  uint64_t noted_entries_ = 0;
+
+  uint64_t admitted_ = 0;
+  Signal journal_changed_;
+
+  Mutex header_mutex_;
+  Mutex fold_mutex_;
+  bool fold_scheduled_ = false;
+  uint64_t node_position_ = 0;  // Where the current node blob goes on.
+  bool nodes_adopted_ = false;
+  TaskGroup background_;
+
+  // Scratch of FindRuns, kept so that a lookup allocates nothing.
+  std::vector<GrainRun> runs_;
+  std::vector<GrainRun> found_;
+  std::vector<GrainRange> gaps_;
+  std::vector<GrainRange> next_gaps_;
+};
+
+}  // namespace atl

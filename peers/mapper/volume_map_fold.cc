@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Checkpoints: the oldest layers become part of the tree.
+#include <fmt/format.h>
+
+#include "peers/mapper/tree_folder.h"
+#include "peers/mapper/volume_map.h"
+
+namespace atl {
+
+uint64_t VolumeMap::frozen_entries() const {
+  uint64_t entries = 0;
+  for (const auto& layer : layers_) entries += layer->journal.entries;
+  return entries;
+}
+
+bool VolumeMap::wants_fold() const {
+  return layers_.size() >= kFoldLayers || frozen_entries() > kFoldEntries;
+}
+
+void VolumeMap::FoldInBackground() {
+  if (fold_scheduled_) return;
+  fold_scheduled_ = true;
+  background_.Run(BackgroundFold());
+}
+
+Task<void> VolumeMap::BackgroundFold() {
+  co_await Yield{};  // Not inside of somebody's gate.
+  // If it fails nothing is lost but time: the next pin that needs the room says so.
+  (void)co_await FoldOldest(layers_.size());
+  fold_scheduled_ = false;
+}
+
+Task<Status> VolumeMap::FoldAll() { co_return co_await FoldOldest(layers_.size()); }
+
+Task<Status> VolumeMap::FoldOldest(size_t count) {
+  const auto lock = co_await fold_mutex_.Lock();
+  count = std::min(count, layers_.size());
+  if (count == 0) co_return OkStatus();
+  co_return (co_await FoldLocked(count)).With("checkpoint of " + geometry_.name);
+}
+
+Task<Status> VolumeMap::FoldLocked(size_t count) {
+  const uint32_t sequence = header_.header.node_sequence;
+  const LogId log = LogId::Nodes(geometry_.uuid, sequence);
+  Store& store = stores_->at(home_);
+  if (!nodes_adopted_) {
+    CO_RETURN_IF_ERROR(co_await store.AdoptLog(log, 0));
+    nodes_adopted_ = true;
+  }
+  CO_ASSIGN_OR_RETURN(const SourceIndex index, table_.IndexOf(SourceType::kNodes, geometry_.uuid,
+                                                              sequence, home_, *stores_));
+  // Newer layers win.
+  IntervalMap merged;
+  for (size_t i = 0; count > 1 && i < count; ++i) {
+    GrainRun run;
+    uint64_t steps = 0;
+    for (uint64_t at = 0; layers_[i]->changes.FirstAfter(at, &run); at = run.range.end()) {
+      merged.Set(run.range, run.source);
+      if (++steps % 1024 == 0) co_await Yield{};
+    }
+  }
+  NodeWriter writer(&store, log, index, node_position_);
+  TreeFolder folder(&tree_, count > 1 ? &merged : &layers_[0]->changes, &writer);
+  auto top = co_await folder.Fold();
+  node_position_ = writer.position();
+  if (!top.ok()) co_return top.status();
+  CO_ASSIGN_OR_RETURN(Root root, table_.ToRoot(folder.counts()));
+  root.top = *top;
+  const NodePlace place = writer.place();
+  CO_ASSIGN_OR_RETURN(const Bytes encoded, EncodeRoot(root, place));
+  writer.out()->Raw(encoded);
+  const Status written = co_await writer.Flush();
+  node_position_ = writer.position();
+  CO_RETURN_IF_ERROR(written);
+  CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
+  CO_RETURN_IF_ERROR(co_await PublishFold(root, count, place, encoded));
+  table_.Apply(folder.counts());
+  tree_.SetTop(root.top);
+  layers_.erase(layers_.begin(), layers_.begin() + static_cast<ptrdiff_t>(count));
+  co_return OkStatus();
+}
+
+Task<Status> VolumeMap::PublishFold(const Root& root, size_t count, NodePlace place,
+                                    ConstSpan encoded) {
+  const RootPointer old_root = header_.header.map.root;
+  std::vector<ReplayJournal> folded;
+  for (size_t i = 0; i < count; ++i) folded.push_back(layers_[i]->journal);
+  RootPointer next{geometry_.uuid,
+                   place.log.epoch,
+                   stores_->at(home_).info().uuid,
+                   place.offset,
+                   static_cast<uint32_t>(encoded.size()),
+                   RootChecksum(encoded)};
+  co_return co_await SwapHeader([&](Header* header) -> Status {
+    auto& replay = header->map.replay;
+    const bool fits = header->map.root == old_root && replay.size() >= folded.size() &&
+                      std::equal(folded.begin(), folded.end(), replay.begin());
+    if (!fits) return {Code::kConflict, "the map has changed meanwhile"};
+    replay.erase(replay.begin(), replay.begin() + static_cast<ptrdiff_t>(count));
+    header->map.root = next;
+    return {};
+  });
+}
+
+}  // namespace atl

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Opening a map, after whatever end. See DESIGN "Open after an unclean end" in
+// docs/architecture.md.
+#include <fmt/format.h>
+
+#include "peers/mapper/volume_map.h"
+
+namespace atl {
+namespace {
+
+constexpr size_t kReadStep = 1 * kMiB;
+
+// The whole of a log, up to `limit` bytes.
+Task<Result<Bytes>> ReadWholeLog(Store* store, LogId log, uint64_t limit) {
+  Bytes bytes;
+  while (bytes.size() < limit) {
+    const size_t before = bytes.size();
+    const size_t want = std::min<uint64_t>(kReadStep, limit - before);
+    bytes.resize(before + want);
+    const auto got = co_await store->ReadLog(log, before, MutSpan(bytes).subspan(before));
+    if (!got.ok()) co_return got.status();
+    bytes.resize(before + *got);
+    if (*got < want) break;
+  }
+  co_return bytes;
+}
+
+}  // namespace
+
+Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::OpenWritable(Env* env, StoreSet* stores,
+                                                                 StoreSlot home, Uuid uuid,
+                                                                 int64_t adopt_wait_ns) {
+  Store* store = &stores->at(home);
+  CO_ASSIGN_OR_RETURN(VersionedHeader found, co_await ReadHeader(store, uuid, ReadFor::kAct));
+  // From here on nobody else writes to what the header names as current: it is ours, or sealed.
+  Status adopted = co_await store->Adopt(found.header.blob(), adopt_wait_ns);
+  if (adopted.ok()) adopted = co_await store->AdoptLog(found.header.journal(), adopt_wait_ns);
+  const bool sealed = adopted.code() == Code::kFenced;
+  if (!sealed) CO_RETURN_IF_ERROR(adopted.With("volume " + found.header.name));
+  CO_ASSIGN_OR_RETURN(VersionedHeader header, co_await ReadHeader(store, uuid, ReadFor::kAct));
+  Status status;
+  if (header.header.generation != found.header.generation) {
+    status = Status(Code::kBusy,
+                    fmt::format("volume {} is being opened by another node", header.header.name));
+  }
+  std::unique_ptr<VolumeMap> map(new VolumeMap(env, stores, home, std::move(header)));
+  map->geometry_.writable = true;
+  if (status.ok()) status = co_await map->LoadMap();
+  if (status.ok()) status = co_await map->RecoverCurrentJournal(sealed);
+  if (status.ok()) status = co_await map->StartJournal();
+  co_await store->DisownLog(found.header.journal());
+  if (!status.ok()) {
+    co_await store->Disown(found.header.blob());
+    co_return status;
+  }
+  if (map->wants_fold()) map->FoldInBackground();
+  co_return map;
+}
+
+Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::OpenFrozen(Env* env, StoreSet* stores,
+                                                               StoreSlot home, Uuid uuid) {
+  Store* store = &stores->at(home);
+  CO_ASSIGN_OR_RETURN(VersionedHeader header, co_await ReadHeader(store, uuid, ReadFor::kAct));
+  std::unique_ptr<VolumeMap> map(new VolumeMap(env, stores, home, std::move(header)));
+  CO_RETURN_IF_ERROR(co_await map->LoadMap());
+  map->RefreshGeometry();
+  co_return map;
+}
+
+Status VolumeMap::CheckFormat() const {
+  const Header& header = header_.header;
+  if (header.state == HeaderState::kRemoved) {
+    return {Code::kNotFound, fmt::format("{} {} was removed", header.name, header.uuid.ToString())};
+  }
+  if (geometry_.writable && header.kind != HeaderKind::kVolume) {
+    return {Code::kReadOnly, fmt::format("{} is a snapshot", header.name)};
+  }
+  return {};
+}
+
+Task<Status> VolumeMap::LoadMap() {
+  CO_RETURN_IF_ERROR(CheckFormat());
+  generation_ = header_.header.generation;
+  const RootPointer pointer = header_.header.map.root;
+  if (!pointer.absent()) {
+    CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(pointer.store));
+    Bytes bytes(pointer.length);
+    CO_ASSIGN_OR_RETURN(const size_t got, co_await stores_->at(slot).ReadLog(
+                                              pointer.log(), pointer.offset, MutSpan(bytes)));
+    if (got < bytes.size()) {
+      co_return Status(Code::kCorrupt, fmt::format("{} ends inside of the root of {}",
+                                                   pointer.log().ToString(), header_.header.name));
+    }
+    const NodePlace place{pointer.log(), pointer.offset};
+    CO_ASSIGN_OR_RETURN(const Root root, DecodeRoot(bytes, place, pointer.crc));
+    CO_ASSIGN_OR_RETURN(table_, SourceTable::FromRoot(root, *stores_));
+    tree_.SetTop(root.top);
+  }
+  const std::vector<ReplayJournal> replay = header_.header.map.replay;
+  for (const ReplayJournal& journal : replay) CO_RETURN_IF_ERROR(co_await LoadLayer(journal));
+  co_return OkStatus();
+}
+
+Task<Status> VolumeMap::LoadLayer(ReplayJournal journal) {
+  CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(journal.store));
+  CO_ASSIGN_OR_RETURN(const StoreSlot blob_slot, stores_->Find(journal.blob_store));
+  CO_ASSIGN_OR_RETURN(const Bytes bytes,
+                      co_await ReadWholeLog(&stores_->at(slot), journal.log(), journal.length));
+  CO_ASSIGN_OR_RETURN(const JournalContent content,
+                      ReadPinnedJournal(journal.log(), bytes, journal.length));
+  auto layer = std::make_unique<Layer>();
+  layer->journal = journal;
+  CO_ASSIGN_OR_RETURN(layer->own, table_.IndexOf(SourceType::kBlob, journal.owner, journal.epoch,
+                                                 blob_slot, *stores_));
+  for (const JournalEntry& entry : content.entries) {
+    const bool own = entry.change == JournalChange::kOwn;
+    layer->changes.Set({entry.first, entry.count}, own ? layer->own : kZeroSource);
+  }
+  layers_.push_back(std::move(layer));
+  co_return OkStatus();
+}
+
+Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
+  const Header& header = header_.header;
+  CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(header.epoch_store));
+  Store& store = stores_->at(slot);
+  const LogId log = header.journal();
+  CO_ASSIGN_OR_RETURN(const Bytes bytes, co_await ReadWholeLog(&store, log, kJournalCapacity));
+  const JournalContent content =
+      RecoverJournal(log, bytes, store.info().cache, store.info().capabilities.durable_at_ack);
+  ReplayJournal pinned{header.uuid,           header.epoch,       header.generation,
+                       header.epoch_store,    header.epoch_store, content.length,
+                       content.entries.size()};
+  // No header may name a byte that power could take back.
+  CO_RETURN_IF_ERROR(co_await store.Sync(header.blob()));
+  CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
+  if (pinned.entries > 0 && layers_.size() == kMaxReplayJournals) {
+    CO_RETURN_IF_ERROR(co_await SwapHeader([](Header* next) -> Status {
+      next->node_sequence += 1;
+      return {};
+    }));
+    RefreshGeometry();
+    CO_RETURN_IF_ERROR(co_await FoldOldest(layers_.size()));
+    co_await store.DisownLog(LogId::Nodes(header.uuid, header.node_sequence));
+    nodes_adopted_ = false;
+    node_position_ = 0;
+  }
+  CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* next) -> Status {
+    if (pinned.entries > 0) next->map.replay.push_back(pinned);
+    next->generation += 1;
+    next->node_sequence += 1;
+    if (sealed) next->epoch += 1;
+    return {};
+  }));
+  if (pinned.entries > 0) CO_RETURN_IF_ERROR(co_await LoadLayer(pinned));
+  co_return OkStatus();
+}
+
+Task<Status> VolumeMap::StartJournal() {
+  RefreshGeometry();
+  const Header& header = header_.header;
+  Store& store = stores_->at(geometry_.slot);
+  active_ = std::make_unique<Layer>();
+  active_->journal = {
+      header.uuid, header.epoch, header.generation, header.epoch_store, header.epoch_store, 0, 0};
+  journal_ = std::make_unique<JournalLog>(&store, header.journal(),
+                                          [this](const JournalEntry& entry) { ApplyEntry(entry); });
+  unbarriered_.Clear();
+  syncing_.Clear();
+  barriered_position_ = barriered_entries_ = noted_entries_ = 0;
+  CO_ASSIGN_OR_RETURN(active_->own, table_.IndexOf(SourceType::kBlob, header.uuid, header.epoch,
+                                                   geometry_.slot, *stores_));
+  CO_RETURN_IF_ERROR(co_await store.Adopt(geometry_.own, 0));
+  CO_RETURN_IF_ERROR(co_await journal_->Create());
+  CO_RETURN_IF_ERROR(co_await journal_->Reserve(AdmittedLength(admitted_)));
+  journal_changed_.NotifyAll();
+  co_return OkStatus();
+}
+
+void VolumeMap::RefreshGeometry() {
+  const Header& header = header_.header;
+  geometry_.uuid = header.uuid;
+  geometry_.name = header.name;
+  geometry_.size = header.size;
+  geometry_.logical_block = header.logical_block;
+  geometry_.physical_block = header.physical_block;
+  geometry_.own = header.blob();
+  geometry_.generation = header.generation;
+  geometry_.read_only_reason = header.read_only_reason;
+  if (const auto slot = stores_->Find(header.epoch_store); slot.ok()) geometry_.slot = *slot;
+}
+
+}  // namespace atl

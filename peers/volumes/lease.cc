@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/volumes/lease.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <iterator>
+
+namespace atl {
+
+LeaseKeeper::LeaseKeeper(Env* env, Store* store, const NodeIdentity* identity)
+    : env_(env), store_(store), identity_(identity) {}
+
+LeaseKeeper::~LeaseKeeper() = default;
+
+Status LeaseKeeper::Valid() const {
+  if (env_->BootNs() < valid_until_ns_) return {};
+  return {Code::kFenced, fmt::format("the lease of this node in store {} could not be renewed",
+                                     store_->info().name)};
+}
+
+Task<Status> LeaseKeeper::Start() {
+  const auto lock = co_await mutex_.Lock();
+  if (started_) co_return OkStatus();
+  CO_RETURN_IF_ERROR(co_await Renew());
+  started_ = true;
+  loop_.Run(RenewLoop());
+  co_return OkStatus();
+}
+
+Task<Status> LeaseKeeper::Renew() {
+  const int64_t sent_ns = env_->BootNs();
+  LeaseRecord record;
+  record.incarnation = identity_->incarnation;
+  record.node = identity_->node;
+  record.control_address = identity_->control_address;
+  record.boot = identity_->boot;
+  record.pid = identity_->pid;
+  record.term_ns = identity_->lease_term_ns;
+  record.renewals = ++renewals_;
+  CO_ASSIGN_OR_RETURN(const Bytes bytes, EncodeLeaseRecord(record));
+  const RecordKey key = RecordKey::Of(RecordKind::kLease, identity_->incarnation);
+  CO_ASSIGN_OR_RETURN(version_,
+                      co_await store_->SwapRecord(key, version_, bytes, env_->NewUuid()));
+  valid_until_ns_ = sent_ns + identity_->lease_term_ns / 10 * 9;
+  co_return OkStatus();
+}
+
+Task<void> LeaseKeeper::RenewLoop() {
+  // Short sleeps while stopping is asked for are not worth a timer that can be cancelled: a third
+  // of the term is cut into naps.
+  constexpr int64_t kNap = 100 * kMillisecond;
+  int64_t next_ns = env_->BootNs() + identity_->lease_term_ns / 3;
+  while (!stopping_) {
+    const int64_t left = next_ns - env_->BootNs();
+    if (left > 0) {
+      co_await env_->Sleep(std::min(left, kNap));
+      continue;
+    }
+    const Status status = co_await Renew();
+    // Trying again soon: the term has two more thirds.
+    next_ns = env_->BootNs() + identity_->lease_term_ns / (status.ok() ? 3 : 30);
+  }
+}
+
+Task<void> LeaseKeeper::Stop() {
+  stopping_ = true;
+  co_await loop_.Join();
+  if (!started_) co_return;
+  const RecordKey key = RecordKey::Of(RecordKind::kLease, identity_->incarnation);
+  (void)co_await store_->RemoveRecord(key, version_, env_->NewUuid());
+  valid_until_ns_ = 0;
+}
+
+Task<Result<LeaseRecord>> ReadLease(Store* store, Uuid incarnation) {
+  const RecordKey key = RecordKey::Of(RecordKind::kLease, incarnation);
+  auto record = co_await store->GetRecord(key, ReadFor::kLook);
+  if (!record.ok()) co_return record.status();
+  co_return DecodeLeaseRecord(record->payload, incarnation);
+}
+
+Task<Status> EndLease(Env* env, Store* store, Uuid incarnation) {
+  const RecordKey key = RecordKey::Of(RecordKind::kLease, incarnation);
+  auto record = co_await store->GetRecord(key, ReadFor::kAct);
+  if (record.code() == Code::kNotFound) co_return OkStatus();
+  if (!record.ok()) co_return record.status();
+  co_return co_await store->RemoveRecord(key, record->version, env->NewUuid());
+}
+
+bool MayBeRunning(uint32_t pid) {
+  std::ifstream in(fmt::format("/proc/{}/stat", pid));
+  if (!in) return false;
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  // The state follows the command's closing parenthesis.
+  const size_t paren = text.rfind(')');
+  return paren == std::string::npos || paren + 2 >= text.size() ||
+         (text[paren + 2] != 'Z' && text[paren + 2] != 'X');
+}
+
+Uuid ThisBoot() {
+  std::ifstream in("/proc/sys/kernel/random/boot_id");
+  std::string text;
+  in >> text;
+  const auto uuid = Uuid::Parse(text);
+  return uuid.ok() ? *uuid : Uuid();
+}
+
+}  // namespace atl

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/volumes/local_device.h"
+
+#include <fmt/format.h>
+
+namespace atl {
+
+const DeviceInfo& LocalDevice::info() const {
+  if (use_.alive()) info_.size = use_.composer().geometry().size;
+  return info_;
+}
+
+Task<Status> LocalDevice::Reach() {
+  if (use_) {
+    if (use_.alive()) co_return OkStatus();
+    co_return Status(Code::kUnavailable, fmt::format("{} was closed by its node", info_.name));
+  }
+  const auto lock = co_await open_mutex_.Lock();
+  if (use_) co_return OkStatus();
+  auto use = co_await table_->Get(slot_, info_.uuid);
+  if (!use.ok()) co_return use.status();
+  use_ = *std::move(use);
+  co_return OkStatus();
+}
+
+Task<Status> LocalDevice::ReachFor(ByteRange range) {
+  if (!use_.alive()) CO_RETURN_IF_ERROR(co_await Reach());
+  const uint64_t size = use_.composer().geometry().size;
+  if (range.offset > size || range.length > size - range.offset) {
+    co_return Status(Code::kInvalid, fmt::format("{}: {} bytes at {} are not inside of its {}",
+                                                 info_.name, range.length, range.offset, size));
+  }
+  co_return OkStatus();
+}
+
+Task<Status> LocalDevice::ReachToWrite(ByteRange range) {
+  if (info_.read_only) {
+    co_return Status(Code::kReadOnly, fmt::format("{} is open for reading only", info_.name));
+  }
+  co_return co_await ReachFor(range);
+}
+
+Task<Status> LocalDevice::Read(uint64_t offset, MutSpan out) {
+  CO_RETURN_IF_ERROR(co_await ReachFor({offset, out.size()}));
+  co_return co_await use_.composer().Read(offset, out);
+}
+
+Task<Status> LocalDevice::Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) {
+  CO_RETURN_IF_ERROR(co_await ReachToWrite({offset, data.size()}));
+  co_return co_await use_.composer().Write(offset, data, options.fua);
+}
+
+Task<Status> LocalDevice::Flush() {
+  // What was never reached has nothing to flush, unless another device of this node wrote to it,
+  // and then it is open.
+  if (!use_ && !table_->is_open(info_.uuid)) co_return OkStatus();
+  CO_RETURN_IF_ERROR(co_await Reach());
+  co_return co_await use_.composer().Flush();
+}
+
+Task<Status> LocalDevice::Discard(ByteRange range, DeviceWriteOptions options) {
+  CO_RETURN_IF_ERROR(co_await ReachToWrite(range));
+  co_return co_await use_.composer().Discard(range, options.fua);
+}
+
+Task<Status> LocalDevice::WriteZeroes(ByteRange range, DeviceZeroOptions options) {
+  CO_RETURN_IF_ERROR(co_await ReachToWrite(range));
+  co_return co_await use_.composer().WriteZeroes(range, options);
+}
+
+Task<Result<std::vector<DeviceExtent>>> LocalDevice::Extents(ByteRange range, size_t limit) {
+  CO_RETURN_IF_ERROR(co_await ReachFor(range));
+  co_return co_await use_.composer().Extents(range, limit);
+}
+
+Task<Status> LocalDevice::Prefetch(ByteRange range) {
+  CO_RETURN_IF_ERROR(co_await ReachFor(range));
+  // Reading it brings it into the cache of whoever has one.
+  constexpr uint64_t kStep = 1 * kMiB;
+  Buffer buffer = co_await buffers_->Get(std::min(range.length, kStep));
+  for (uint64_t at = range.offset; at < range.end(); at += kStep) {
+    const uint64_t length = std::min(kStep, range.end() - at);
+    CO_RETURN_IF_ERROR(co_await use_.composer().Read(at, buffer.span().first(length)));
+  }
+  co_return OkStatus();
+}
+
+Task<void> LocalDevice::Close() {
+  use_.Leave();
+  co_return;
+}
+
+}  // namespace atl

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A device on a resource of this node. Connecting takes no lock: the resource is opened by the first
+// request (so a migration target may connect before the source lets go).
+//
+// Threads: one executor thread.
+#pragma once
+
+#include "peers/client/device.h"
+#include "peers/volumes/open_table.h"
+
+namespace atl {
+
+class LocalDevice final : public Device {
+ public:
+  LocalDevice(OpenTable* table, BufferPool* buffers, StoreSlot slot, DeviceInfo info)
+      : table_(table), buffers_(buffers), slot_(slot), info_(std::move(info)) {}
+
+  const DeviceInfo& info() const override;
+  BufferPool& buffers() override { return *buffers_; }
+  Task<Status> Read(uint64_t offset, MutSpan out) override;
+  Task<Status> Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) override;
+  Task<Status> Flush() override;
+  Task<Status> Discard(ByteRange range, DeviceWriteOptions options) override;
+  Task<Status> WriteZeroes(ByteRange range, DeviceZeroOptions options) override;
+  Task<Result<std::vector<DeviceExtent>>> Extents(ByteRange range, size_t limit) override;
+  Task<Status> Prefetch(ByteRange range) override;
+  Task<void> Close() override;
+
+ private:
+  // Opens at the first call.
+  Task<Status> Reach();
+  Task<Status> ReachFor(ByteRange range);
+  Task<Status> ReachToWrite(ByteRange range);
+
+  OpenTable* table_;
+  BufferPool* buffers_;
+  StoreSlot slot_;
+  mutable DeviceInfo info_;  // The size follows the volume's.
+  OpenTable::Use use_;
+  Mutex open_mutex_;
+};
+
+}  // namespace atl

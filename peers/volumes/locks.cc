@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/volumes/locks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace atl {
+namespace {
+
+// A holder that runs answers for its locks at once; one that does not may still have I/O in flight.
+constexpr int64_t kWaitForRunning = 0;
+constexpr int64_t kWaitForDead = 10 * kSecond;
+constexpr int kMaxSwaps = 100;
+
+Status Contended(std::string_view name) {
+  return {Code::kBusy, fmt::format("the lock of {} is changed by others all the time", name)};
+}
+
+}  // namespace
+
+Task<Result<Locks::Versioned>> Locks::Read(Store* store, Uuid uuid) {
+  const RecordKey key = RecordKey::Of(RecordKind::kLock, uuid);
+  auto record = co_await store->GetRecord(key, ReadFor::kAct);
+  if (record.code() == Code::kNotFound) {
+    Versioned free;
+    free.record.resource = uuid;
+    co_return free;
+  }
+  if (!record.ok()) co_return record.status();
+  auto decoded = DecodeLockRecord(record->payload, uuid);
+  if (!decoded.ok()) co_return decoded.status().With(key.ToString());
+  co_return Versioned{*std::move(decoded), record->version};
+}
+
+Task<Status> Locks::Swap(Store* store, const Versioned& before, LockRecord next) {
+  const RecordKey key = RecordKey::Of(RecordKind::kLock, next.resource);
+  CO_ASSIGN_OR_RETURN(const Bytes bytes, EncodeLockRecord(next));
+  const auto version = co_await store->SwapRecord(key, before.version, bytes, env_->NewUuid());
+  co_return version.ok() ? OkStatus() : version.status();
+}
+
+Task<bool> Locks::IsLive(Store* store, Uuid incarnation) {
+  if (incarnation == identity_->incarnation) co_return true;
+  const auto lease = co_await ReadLease(store, incarnation);
+  if (lease.code() == Code::kNotFound) co_return false;
+  if (!lease.ok() || lease->boot != identity_->boot) co_return true;
+  co_return !lease->ended && MayBeRunning(lease->pid);
+}
+
+Task<Status> Locks::CheckGone(Store* store, Uuid incarnation, std::string name, BlobId blob) {
+  const auto lease = co_await ReadLease(store, incarnation);
+  if (lease.code() == Code::kNotFound) co_return OkStatus();
+  if (!lease.ok()) co_return lease.status();
+  if (lease->ended) co_return OkStatus();
+  if (store->info().capabilities.proves_death && lease->boot == identity_->boot) {
+    const int64_t wait = MayBeRunning(lease->pid) ? kWaitForRunning : kWaitForDead;
+    const Status adopted = co_await store->Adopt(blob, wait);
+    if (adopted.code() != Code::kBusy) co_return adopted;
+  }
+  co_return Status(Code::kBusy,
+                   fmt::format("{} is in use by node {} (process {}, {}); close it there, or use "
+                               "'atoll unlock --force {}' once that node is known to be dead",
+                               name, lease->node, lease->pid, lease->control_address, name));
+}
+
+Task<Status> Locks::AcquireWriter(Store* store, Uuid uuid, std::string name, BlobId blob) {
+  for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
+    CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
+    LockRecord next = before.record;
+    if (next.mode == LockMode::kRemoving) {
+      co_return Status(Code::kNotFound, fmt::format("{} is being removed", name));
+    }
+    if (next.mode == LockMode::kWriter) {
+      if (next.holder == identity_->incarnation) co_return OkStatus();
+      CO_RETURN_IF_ERROR(co_await CheckGone(store, next.holder, name, blob));
+    }
+    next.mode = LockMode::kWriter;
+    next.holder = identity_->incarnation;
+    next.readers.clear();
+    next.generation += 1;
+    const Status status = co_await Swap(store, before, next);
+    if (status.code() != Code::kConflict) co_return status;
+  }
+  co_return Contended(name);
+}
+
+Task<Status> Locks::AcquireReader(Store* store, Uuid uuid, std::string name) {
+  for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
+    CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
+    LockRecord next = before.record;
+    if (next.mode == LockMode::kRemoving) {
+      co_return Status(Code::kNotFound, fmt::format("{} is being removed", name));
+    }
+    auto& readers = next.readers;
+    if (std::ranges::count(readers, identity_->incarnation) > 0) co_return OkStatus();
+    if (readers.size() == kMaxLockReaders) {
+      std::vector<Uuid> live;
+      for (const Uuid& reader : readers) {
+        if (co_await IsLive(store, reader)) live.push_back(reader);
+      }
+      readers = std::move(live);
+    }
+    if (readers.size() == kMaxLockReaders) {
+      co_return Status(Code::kLimit, fmt::format("{} is open on {} nodes, which is the most", name,
+                                                 kMaxLockReaders));
+    }
+    readers.push_back(identity_->incarnation);
+    next.mode = LockMode::kReaders;
+    next.generation += 1;
+    const Status status = co_await Swap(store, before, next);
+    if (status.code() != Code::kConflict) co_return status;
+  }
+  co_return Contended(name);
+}
+
+Task<Status> Locks::Release(Store* store, Uuid uuid) {
+  for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
+    CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
+    LockRecord next = before.record;
+    if (next.mode == LockMode::kWriter && next.holder == identity_->incarnation) {
+      next.mode = LockMode::kFree;
+      next.holder = Uuid();
+    } else if (next.mode == LockMode::kReaders &&
+               std::erase(next.readers, identity_->incarnation) > 0) {
+      if (next.readers.empty()) next.mode = LockMode::kFree;
+    } else {
+      co_return OkStatus();
+    }
+    const Status status = co_await Swap(store, before, next);
+    if (status.code() != Code::kConflict) co_return status;
+  }
+  co_return Contended(uuid.ToString());
+}
+
+Task<Status> Locks::MarkRemoving(Store* store, Uuid uuid, std::string name) {
+  for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
+    CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
+    LockRecord next = before.record;
+    if (next.mode == LockMode::kRemoving) co_return OkStatus();
+    std::vector<Uuid> inside = next.readers;
+    if (!next.holder.is_zero()) inside.push_back(next.holder);
+    for (const Uuid& incarnation : inside) {
+      if (!co_await IsLive(store, incarnation)) continue;
+      const auto lease = co_await ReadLease(store, incarnation);
+      const bool ours = incarnation == identity_->incarnation;
+      co_return Status(Code::kBusy,
+                       fmt::format("{} is in use {}", name,
+                                   ours ? "on this node" : "by node " + (lease.ok() ? lease->node
+                                                                                    : incarnation
+                                                                                          .ToString())));
+    }
+    next.mode = LockMode::kRemoving;
+    next.holder = Uuid();
+    next.readers.clear();
+    next.generation += 1;
+    const Status status = co_await Swap(store, before, next);
+    if (status.code() != Code::kConflict) co_return status;
+  }
+  co_return Contended(name);
+}
+
+Task<Status> Locks::UnmarkRemoving(Store* store, Uuid uuid) {
+  CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
+  if (before.record.mode != LockMode::kRemoving) co_return OkStatus();
+  LockRecord next = before.record;
+  next.mode = LockMode::kFree;
+  co_return co_await Swap(store, before, next);
+}
+
+Task<Status> Locks::Break(Store* store, Uuid uuid, std::string name, BlobId blob, LogId journal,
+                          bool force) {
+  CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
+  const LockMode mode = before.record.mode;
+  if (mode == LockMode::kFree && !force) co_return OkStatus();
+  Status gone;
+  if (mode == LockMode::kWriter && before.record.holder != identity_->incarnation) {
+    gone = co_await CheckGone(store, before.record.holder, name, blob);
+  } else if (mode == LockMode::kFree) {
+    // A break that was cut short may have left the holder unsealed.
+    gone = co_await store->Adopt(blob, 0);
+  }
+  co_await store->Disown(blob);
+  if (!gone.ok() && (gone.code() != Code::kBusy || !force)) co_return gone;
+  if (!gone.ok() && store->info().capabilities.seal == SealKind::kNone) {
+    co_return Status(Code::kUnsupported,
+                     fmt::format("{}; store {} cannot seal a volume against a living holder, so "
+                                 "stop that process first",
+                                 gone.message(), store->info().name));
+  }
+  LockRecord next = before.record;
+  next.mode = LockMode::kFree;
+  next.holder = Uuid();
+  next.readers.clear();
+  next.generation += 1;
+  CO_RETURN_IF_ERROR(co_await Swap(store, before, next));
+  if (gone.ok()) co_return OkStatus();
+  // The holder runs, or nobody can know. What it submits must not change what is read from now on.
+  CO_RETURN_IF_ERROR(co_await store->Seal(blob));
+  co_return co_await store->SealLog(journal);
+}
+
+Task<Result<LockInfo>> Locks::Describe(Store* store, Uuid uuid) {
+  CO_ASSIGN_OR_RETURN(const Versioned lock, co_await Read(store, uuid));
+  LockInfo info;
+  info.generation = lock.record.generation;
+  switch (lock.record.mode) {
+    case LockMode::kFree: info.mode = "free"; break;
+    case LockMode::kWriter: info.mode = "writer"; break;
+    case LockMode::kReaders: info.mode = "readers"; break;
+    case LockMode::kRemoving: info.mode = "removing"; break;
+  }
+  if (!lock.record.holder.is_zero()) {
+    const auto lease = co_await ReadLease(store, lock.record.holder);
+    info.holder = lease.ok() ? fmt::format("{} (process {})", lease->node, lease->pid)
+                             : lock.record.holder.ToString() + " (its lease has ended)";
+  } else if (!lock.record.readers.empty()) {
+    info.holder = fmt::format("{} readers", lock.record.readers.size());
+  }
+  co_return info;
+}
+
+}  // namespace atl

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/volumes/open_table.h"
+
+#include <fmt/format.h>
+
+#include "peers/mapper/volume_map.h"
+#include "peers/volumes/transitions.h"
+
+namespace atl {
+
+OpenTable::Use::Use(OpenTable* table, std::shared_ptr<Entry> entry)
+    : table_(table), entry_(std::move(entry)) {}
+
+OpenTable::Use::Use(Use&& other) noexcept
+    : table_(other.table_), entry_(std::exchange(other.entry_, nullptr)) {}
+
+OpenTable::Use& OpenTable::Use::operator=(Use&& other) noexcept {
+  if (this != &other) {
+    Leave();
+    table_ = other.table_;
+    entry_ = std::exchange(other.entry_, nullptr);
+  }
+  return *this;
+}
+
+bool OpenTable::Use::alive() const {
+  return entry_ != nullptr && entry_->state == Entry::State::kOpen;
+}
+
+Composer& OpenTable::Use::composer() const { return *entry_->composer; }
+
+void OpenTable::Use::Leave() {
+  if (entry_ == nullptr) return;
+  const auto entry = std::exchange(entry_, nullptr);
+  CHECK(entry->users > 0);
+  --entry->users;
+  table_->Left(entry);
+}
+
+OpenTable::OpenTable(Env* env, StoreSet* stores, BufferPool* buffers, const NodeIdentity* identity,
+                     Locks* locks, Names* names)
+    : env_(env),
+      stores_(stores),
+      buffers_(buffers),
+      identity_(identity),
+      locks_(locks),
+      names_(names),
+      leases_(stores->size()) {}
+
+OpenTable::~OpenTable() = default;
+
+Task<Result<LeaseKeeper*>> OpenTable::Lease(StoreSlot slot) {
+  const auto lock = co_await lease_mutex_.Lock();
+  auto& lease = leases_[slot];
+  if (!lease) {
+    auto keeper = std::make_unique<LeaseKeeper>(env_, &stores_->at(slot), identity_);
+    CO_RETURN_IF_ERROR(co_await keeper->Start());
+    lease = std::move(keeper);
+  }
+  co_return lease.get();
+}
+
+uint64_t OpenTable::users(const Uuid& uuid) const {
+  const auto found = entries_.find(uuid);
+  return found == entries_.end() ? 0 : found->second->users;
+}
+
+std::vector<std::pair<Uuid, std::shared_ptr<OpenTable::Entry>>> OpenTable::Snapshot() const {
+  return {entries_.begin(), entries_.end()};
+}
+
+Task<Result<OpenTable::Use>> OpenTable::Get(StoreSlot slot, Uuid uuid) {
+  while (true) {
+    if (shutting_down_) co_return Status(Code::kUnavailable, "this node is stopping");
+    if (const auto found = entries_.find(uuid); found != entries_.end()) {
+      const std::shared_ptr<Entry> entry = found->second;
+      if (entry->state == Entry::State::kClosing) {
+        co_await entry->closed;
+        continue;
+      }
+      ++entry->users;
+      ++entry->turn;
+      co_await entry->settled;
+      if (entry->status.ok()) co_return Use(this, entry);
+      co_return entry->status;
+    }
+    const auto entry = std::make_shared<Entry>();
+    entry->uuid = uuid;
+    entry->slot = slot;
+    entry->users = 1;
+    entries_.emplace(uuid, entry);
+    entry->status = co_await Open(entry);
+    entry->state = entry->status.ok() ? Entry::State::kOpen : Entry::State::kClosed;
+    if (!entry->status.ok()) entries_.erase(uuid);
+    entry->settled.Set();
+    if (!entry->status.ok()) co_return entry->status;
+    co_return Use(this, entry);
+  }
+}
+
+Task<Status> OpenTable::Open(std::shared_ptr<Entry> entry) {
+  Store& store = stores_->at(entry->slot);
+  CO_ASSIGN_OR_RETURN(const VersionedHeader found,
+                      co_await ReadHeader(&store, entry->uuid, ReadFor::kAct));
+  const bool snapshot = found.header.kind == HeaderKind::kSnapshot;
+  auto composer = snapshot ? co_await OpenSnapshot(entry->slot, entry->uuid)
+                           : co_await OpenVolume(entry->slot, entry->uuid);
+  if (!composer.ok()) co_return composer.status();
+  entry->composer = *std::move(composer);
+  co_return OkStatus();
+}
+
+std::unique_ptr<Composer> OpenTable::MakeComposer(std::unique_ptr<MapApi> map,
+                                                  LeaseKeeper* lease) {
+  return std::make_unique<Composer>(env_, stores_, buffers_, std::move(map),
+                                    [lease] { return lease->Valid(); });
+}
+
+Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenVolume(StoreSlot slot, Uuid uuid) {
+  Store& store = stores_->at(slot);
+  CO_ASSIGN_OR_RETURN(LeaseKeeper* const lease, co_await Lease(slot));
+  CO_ASSIGN_OR_RETURN(const VersionedHeader seen,
+                      co_await ReadHeader(&store, uuid, ReadFor::kAct));
+  const std::string name = seen.header.name;
+  CO_RETURN_IF_ERROR(co_await locks_->AcquireWriter(&store, uuid, name, seen.header.blob()));
+  Status status = co_await Settle(slot, uuid);
+  if (status.ok()) {
+    auto map = co_await VolumeMap::OpenWritable(env_, stores_, slot, uuid, VolumeMap::kAdoptWait);
+    if (map.ok()) co_return MakeComposer(*std::move(map), lease);
+    status = map.status();
+  }
+  (void)co_await locks_->Release(&store, uuid);
+  co_return status;
+}
+
+Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenSnapshot(StoreSlot slot, Uuid uuid) {
+  Store& store = stores_->at(slot);
+  CO_ASSIGN_OR_RETURN(LeaseKeeper* const lease, co_await Lease(slot));
+  // In the lock first, then the header: a removal in between is seen.
+  CO_RETURN_IF_ERROR(co_await locks_->AcquireReader(&store, uuid, uuid.ToString()));
+  auto map = co_await VolumeMap::OpenFrozen(env_, stores_, slot, uuid);
+  if (map.ok()) co_return MakeComposer(*std::move(map), lease);
+  (void)co_await locks_->Release(&store, uuid);
+  co_return map.status();
+}
+
+Task<Status> OpenTable::Settle(StoreSlot slot, Uuid uuid) {
+  Store& store = stores_->at(slot);
+  CO_ASSIGN_OR_RETURN(VersionedHeader found, co_await ReadHeader(&store, uuid, ReadFor::kAct));
+  if (!found.header.pending) co_return OkStatus();
+  const PendingOperation pending = *found.header.pending;
+  const auto clear = [&pending](Header* header) -> Status {
+    if (header->pending == pending) header->pending.reset();
+    return {};
+  };
+  if (pending.kind == PendingKind::kSnapshot) {
+    const Status put = co_await PutSnapshotHeader(&store, found.header, pending);
+    if (!put.ok() && put.code() != Code::kExists) co_return put;
+    co_return co_await ChangeHeader(env_, &store, &found, clear);
+  }
+  // A clone or a rollback: it depends on the snapshot still being there.
+  const auto source = co_await ReadHeader(&store, pending.uuid, ReadFor::kAct);
+  const bool alive = source.ok() && source->header.state == HeaderState::kLive;
+  if (!source.ok() && source.code() != Code::kNotFound) co_return source.status();
+  if (pending.kind == PendingKind::kClone) {
+    if (alive) co_return co_await ChangeHeader(env_, &store, &found, clear);
+    CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, &store, &found, [](Header* header) -> Status {
+      header->state = HeaderState::kRemoved;
+      header->pending.reset();
+      return {};
+    }));
+    co_return Status(Code::kNotFound, fmt::format("{} was a clone of a snapshot that was removed "
+                                                  "before the clone was made",
+                                                  found.header.name));
+  }
+  if (!alive) co_return co_await ChangeHeader(env_, &store, &found, clear);
+  co_return co_await ChangeHeader(env_, &store, &found, [&pending](Header* header) -> Status {
+    return ApplyRollback(pending, header);
+  });
+}
+
+void OpenTable::Left(const std::shared_ptr<Entry>& entry) {
+  if (entry->users > 0 || entry->state != Entry::State::kOpen || shutting_down_) return;
+  background_.Run(CloseAfterLinger(entry, entry->turn));
+}
+
+Task<void> OpenTable::CloseAfterLinger(std::shared_ptr<Entry> entry, uint64_t turn) {
+  // In naps, so that a node that stops does not wait for it.
+  for (int nap = 0; nap < 20; ++nap) {
+    co_await env_->Sleep(kLinger / 20);
+    if (entry->turn != turn || entry->state != Entry::State::kOpen || shutting_down_) co_return;
+  }
+  if (entry->users == 0) (void)co_await Close(entry);
+}
+
+Task<Status> OpenTable::Close(std::shared_ptr<Entry> entry) {
+  CHECK(entry->state == Entry::State::kOpen);
+  entry->state = Entry::State::kClosing;
+  Status status = co_await entry->composer->Close();
+  const Status released = co_await locks_->Release(&stores_->at(entry->slot), entry->uuid);
+  entry->composer.reset();
+  entry->state = Entry::State::kClosed;
+  entries_.erase(entry->uuid);
+  entry->closed.Set();
+  co_return status.ok() ? released : status;
+}
+
+Task<Status> OpenTable::CloseUnused(Uuid uuid, std::string name) {
+  while (true) {
+    const auto found = entries_.find(uuid);
+    if (found == entries_.end()) co_return OkStatus();
+    const std::shared_ptr<Entry> entry = found->second;
+    if (entry->state == Entry::State::kOpening) {
+      co_await entry->settled;
+    } else if (entry->state == Entry::State::kClosing) {
+      co_await entry->closed;
+    } else if (entry->users > 0) {
+      co_return Status(Code::kBusy, fmt::format("{} is in use on this node by {} {}", name,
+                                                entry->users,
+                                                entry->users == 1 ? "client" : "clients"));
+    } else {
+      co_return co_await Close(entry);
+    }
+  }
+}
+
+Task<Status> OpenTable::Hold(StoreSlot slot, Uuid uuid) {
+  if (held_.contains(uuid)) co_return OkStatus();
+  auto use = co_await Get(slot, uuid);
+  if (!use.ok()) co_return use.status();
+  held_[uuid] = *std::move(use);
+  co_return OkStatus();
+}
+
+void OpenTable::Unhold(const Uuid& uuid) { held_.erase(uuid); }
+
+Task<Status> OpenTable::Shutdown() {
+  shutting_down_ = true;
+  held_.clear();
+  Status status;
+  while (!entries_.empty()) {
+    const std::shared_ptr<Entry> entry = entries_.begin()->second;
+    if (entry->state == Entry::State::kOpening) {
+      co_await entry->settled;
+    } else if (entry->state == Entry::State::kClosing) {
+      co_await entry->closed;
+    } else {
+      const Status closed = co_await Close(entry);
+      if (status.ok()) status = closed;
+    }
+  }
+  co_await background_.Join();
+  for (auto& lease : leases_) {
+    if (lease) co_await lease->Stop();
+  }
+  co_return status;
+}
+
+}  // namespace atl

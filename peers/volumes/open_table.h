@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The resources that this node has open. All devices of one resource share one composer, so they
+// see each other's writes at once. A resource stays open while a device or an explicit hold is in
+// it, and for a moment after.
+//
+//   absent --Get--> opening --> open --last user leaves--> lingering --> closing --> absent
+//
+// Threads: one executor thread.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "peers/composer/composer.h"
+#include "peers/volumes/locks.h"
+#include "peers/volumes/names.h"
+
+namespace atl {
+
+class OpenTable {
+ public:
+  // How long an unused resource stays open for the next user.
+  static constexpr int64_t kLinger = 1 * kSecond;
+
+  class Entry;
+  // Keeps the resource open while it lives.
+  class [[nodiscard]] Use {
+   public:
+    Use() = default;
+    Use(OpenTable* table, std::shared_ptr<Entry> entry);
+    Use(Use&& other) noexcept;
+    Use& operator=(Use&& other) noexcept;
+    ~Use() { Leave(); }
+    explicit operator bool() const { return entry_ != nullptr; }
+    // Open, and not being closed by a node that stops.
+    bool alive() const;
+    Composer& composer() const;
+    void Leave();
+
+   private:
+    OpenTable* table_ = nullptr;
+    std::shared_ptr<Entry> entry_;
+  };
+
+  // All outlive the table.
+  OpenTable(Env* env, StoreSet* stores, BufferPool* buffers, const NodeIdentity* identity,
+            Locks* locks, Names* names);
+  ~OpenTable();
+
+  // Opens it, or joins those who have it open: takes the lock, recovers, finishes what is pending.
+  Task<Result<Use>> Get(StoreSlot slot, Uuid uuid);
+
+  bool is_open(const Uuid& uuid) const { return entries_.contains(uuid); }
+  // Users besides lingering.
+  uint64_t users(const Uuid& uuid) const;
+  // `atoll open`: holds it until Unhold.
+  Task<Status> Hold(StoreSlot slot, Uuid uuid);
+  void Unhold(const Uuid& uuid);
+  bool is_held(const Uuid& uuid) const { return held_.contains(uuid); }
+
+  // Closes it at once if nobody uses it; kBusy, with the number of users, if somebody does.
+  Task<Status> CloseUnused(Uuid uuid, std::string name);
+  // Flushes and closes everything, whoever uses it, and ends the leases.
+  Task<Status> Shutdown();
+
+  // The lease of this node in a store, made at the first need.
+  Task<Result<LeaseKeeper*>> Lease(StoreSlot slot);
+  std::vector<std::pair<Uuid, std::shared_ptr<Entry>>> Snapshot() const;
+
+ private:
+  friend class Use;
+  Task<Status> Open(std::shared_ptr<Entry> entry);
+  Task<Result<std::unique_ptr<Composer>>> OpenVolume(StoreSlot slot, Uuid uuid);
+  Task<Result<std::unique_ptr<Composer>>> OpenSnapshot(StoreSlot slot, Uuid uuid);
+  std::unique_ptr<Composer> MakeComposer(std::unique_ptr<MapApi> map, LeaseKeeper* lease);
+  // Finishes the pending operation of a volume whose lock we hold.
+  Task<Status> Settle(StoreSlot slot, Uuid uuid);
+  Task<Status> Close(std::shared_ptr<Entry> entry);
+  Task<void> CloseAfterLinger(std::shared_ptr<Entry> entry, uint64_t turn);
+  void Left(const std::shared_ptr<Entry>& entry);
+
+  Env* env_;
+  StoreSet* stores_;
+  BufferPool* buffers_;
+  const NodeIdentity* identity_;
+  Locks* locks_;
+  Names* names_;
+  std::map<Uuid, std::shared_ptr<Entry>> entries_;
+  std::map<Uuid, Use> held_;
+  std::vector<std::unique_ptr<LeaseKeeper>> leases_;
+  Mutex lease_mutex_;
+  TaskGroup background_;
+  bool shutting_down_ = false;
+};
+
+class OpenTable::Entry {
+ public:
+  Uuid uuid;
+  StoreSlot slot = 0;
+  enum class State : uint8_t { kOpening, kOpen, kClosing, kClosed } state = State::kOpening;
+  Status status;  // Why opening failed.
+  Event settled;  // Opening has ended, well or not.
+  Event closed;
+  uint64_t users = 0;
+  uint64_t turn = 0;  // Raised by every new user, so that an old linger knows it is void.
+  std::unique_ptr<Composer> composer;
+};
+
+}  // namespace atl

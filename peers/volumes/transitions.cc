@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/volumes/transitions.h"
+
+#include <fmt/format.h>
+
+namespace atl {
+
+Header NewVolume(const CreateSpec& spec, const Uuid& store, int64_t now_ns) {
+  Header header;
+  header.uuid = spec.uuid;
+  header.name_space = spec.name_space;
+  header.name = spec.name;
+  header.size = spec.size;
+  header.logical_block = spec.logical_block;
+  header.epoch = 1;
+  header.epoch_store = store;
+  header.generation = 1;
+  header.created_ns = header.modified_ns = now_ns;
+  return header;
+}
+
+Result<Header> NewClone(const CreateSpec& spec, const Header& snapshot, const Uuid& store,
+                        int64_t now_ns) {
+  Header header = NewVolume(spec, store, now_ns);
+  if (header.size == 0) header.size = snapshot.size;
+  if (header.size < snapshot.size) {
+    return Status(Code::kInvalid, fmt::format("a clone of {} has at least its {} bytes",
+                                              snapshot.name, snapshot.size));
+  }
+  header.logical_block = snapshot.logical_block;
+  header.parent = snapshot.uuid;
+  header.map = snapshot.map;
+  header.refs = 1;
+  PendingOperation pending;
+  pending.kind = PendingKind::kClone;
+  pending.uuid = snapshot.uuid;
+  pending.name = snapshot.name;
+  pending.size = snapshot.size;
+  pending.time_ns = now_ns;
+  header.pending = std::move(pending);
+  return header;
+}
+
+Header NewSnapshot(const Header& volume, const PendingOperation& pending) {
+  Header header;
+  header.uuid = pending.uuid;
+  header.kind = HeaderKind::kSnapshot;
+  header.name_space = volume.name_space;
+  header.name = pending.name;
+  header.size = pending.size;
+  header.logical_block = volume.logical_block;
+  header.physical_block = volume.physical_block;
+  header.epoch_store = volume.epoch_store;
+  header.map = pending.map;
+  header.refs = 1;
+  header.parent = volume.uuid;
+  header.created_ns = header.modified_ns = pending.time_ns;
+  return header;
+}
+
+Task<Status> PutSnapshotHeader(Store* store, Header volume, PendingOperation pending) {
+  // The snapshot's uuid names the operation too, so that whoever repeats it knows its own success.
+  auto put = co_await PutHeader(store, NewSnapshot(volume, pending), pending.uuid);
+  if (put.code() != Code::kExists) co_return put.ok() ? OkStatus() : put.status();
+  const auto there = co_await ReadHeader(store, pending.uuid, ReadFor::kAct);
+  if (!there.ok()) co_return there.status();
+  const bool same = there->header.kind == HeaderKind::kSnapshot &&
+                    there->header.state == HeaderState::kLive &&
+                    there->header.parent == volume.uuid;
+  if (same) co_return OkStatus();
+  co_return Status(Code::kExists, fmt::format("the name '{}' was taken by another", pending.name));
+}
+
+Status ApplyRollback(const PendingOperation& pending, Header* volume) {
+  if (!volume->pending || volume->pending->uuid != pending.uuid ||
+      volume->pending->kind != PendingKind::kRollback) {
+    return {Code::kConflict, "the rollback was taken back"};
+  }
+  volume->map = pending.map;
+  volume->size = pending.size;
+  volume->epoch += 1;
+  volume->generation += 1;
+  volume->refs += 1;
+  volume->pending.reset();
+  return {};
+}
+
+ResourceInfo Describe(const Header& header, const std::string& store_name) {
+  ResourceInfo info;
+  info.uuid = header.uuid;
+  info.kind =
+      header.kind == HeaderKind::kSnapshot ? ResourceKind::kSnapshot : ResourceKind::kVolume;
+  info.name_space = header.name_space;
+  info.name = header.name;
+  info.size = header.size;
+  info.logical_block = header.logical_block;
+  info.physical_block = header.physical_block;
+  info.store = store_name;
+  info.parent = header.parent;
+  info.created_ns = header.created_ns;
+  info.modified_ns = header.modified_ns;
+  info.epoch = header.epoch;
+  info.generation = header.generation;
+  info.read_only_reason = header.read_only_reason;
+  return info;
+}
+
+}  // namespace atl
