@@ -16,6 +16,7 @@
 #include "peers/store/ids.h"
 #include "xseg/base/bytes.h"
 #include "xseg/base/status.h"
+#include "xseg/base/units.h"
 #include "xseg/base/uuid.h"
 
 namespace atl {
@@ -23,6 +24,10 @@ namespace atl {
 inline constexpr size_t kMaxHeaderBytes = 4096;
 inline constexpr size_t kMaxReplayJournals = 8;
 inline constexpr uint64_t kMaxReplayEntries = 1 << 20;
+inline constexpr uint32_t kMaxRootBytes = 256 * kKiB;
+// A node blob ends before this, as a node pointer has 47 bits for a place in it.
+inline constexpr uint64_t kMaxNodeBlobBytes = 1ull << 47;
+inline constexpr size_t kMaxReadOnlyReason = 1000;
 
 // Where the root node of a map is. Absent (length 0): all of the map is zero.
 struct RootPointer {
@@ -113,7 +118,7 @@ struct Header {
   BlobId blob() const { return {uuid, epoch, 0}; }
 };
 
-// kLimit if it would not fit.
+// kLimit if it would not fit, kInvalid, naming the field, for what DecodeHeader would refuse.
 Result<Bytes> EncodeHeader(const Header& header);
 // Checks everything that can be checked without other records; `uuid` is whose it should be.
 Result<Header> DecodeHeader(ConstSpan bytes, const Uuid& uuid);

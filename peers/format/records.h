@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The other records: names, locks, leases. Formats: docs/FORMAT.md, one section each.
+//
+// Encode answers kInvalid or kLimit for what Decode would refuse; Decode answers kCorrupt, or
+// kUnsupported for what a newer program wrote, and names the record.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +32,7 @@ Result<Bytes> EncodeNameRecord(const NameRecord& record);
 // Checked against the key under which it was found.
 Result<NameRecord> DecodeNameRecord(ConstSpan bytes, const RecordKey& key);
 
-// Who may use a resource. All fields zero: free.
+// Who may use a resource. A free one has neither holder nor readers.
 enum class LockMode : uint8_t {
   kFree = 0,
   kWriter = 1,    // `holder` writes; readers are its own business.
@@ -49,6 +52,8 @@ struct LockRecord {
 Result<Bytes> EncodeLockRecord(const LockRecord& record);
 Result<LockRecord> DecodeLockRecord(ConstSpan bytes, const Uuid& resource);
 
+// Enough for a host name and the longest path.
+inline constexpr size_t kMaxLeaseText = 4352;
 // One life of a node. Renewed by its owner every third of `term_ns`; each renewal is a new version.
 struct LeaseRecord {
   FormatFlags flags;
