@@ -40,8 +40,8 @@ struct JournalEntry {
 // Makes the batches of one journal, in order.
 class JournalWriter {
  public:
-  // `position` and `chain`: where to go on and the checksum of the batch before; a new journal
-  // begins at 0 with ChainSeed(log).
+  // Begins a journal, at position 0. None is ever continued by another writer: after any end of
+  // its writer a journal is read, pinned, and the next generation begun.
   JournalWriter(const LogId& log, const CacheIdentity& cache);
 
   // The bytes to append at `position()`; then Advance. A batch that could not be appended is
@@ -50,6 +50,9 @@ class JournalWriter {
   // Everything before `covered` is durable, with the data that it speaks of.
   Bytes MakeBarrier(uint64_t covered) const;
   void Advance(ConstSpan appended);
+  // A sync of the journal that began when `position` was its end has completed. Later batches
+  // carry it, so that a hole before it is known as damage and not taken for the end.
+  void NoteSynced(uint64_t position);
 
   uint64_t position() const { return position_; }
 
@@ -58,6 +61,8 @@ class JournalWriter {
 
   CacheIdentity cache_;
   uint64_t position_ = 0;
+  uint64_t synced_ = 0;
+  uint32_t seed_;
   uint32_t chain_;
 };
 
@@ -65,9 +70,15 @@ class JournalWriter {
 struct JournalContent {
   std::vector<JournalEntry> entries;  // Those that count, in order.
   uint64_t length = 0;                // Up to which they count: the end of a batch.
-  uint64_t batches = 0;
-  uint64_t barrier_covered = 0;  // The position named by the last believed barrier.
-  uint64_t valid_length = 0;     // The end of the last well-formed batch.
+  uint64_t batches = 0;               // Those before `length`, barriers too.
+  uint64_t barrier_covered = 0;       // The furthest position named by a believed barrier.
+  uint64_t valid_length = 0;          // The end of the last well-formed batch.
+  // Recovery only. Why reading ended before the bytes did; ok otherwise. Zeros or a torn batch are
+  // nothing unusual; kUnsupported, a newer program's batch, must not be built on.
+  Status stopped;
+  // Recovery only. Reading ended where a later batch says that the journal had been durable: the
+  // medium lost flushed changes. Not to be opened for writing as if nothing had happened.
+  bool damaged = false;
 };
 
 // Reads a journal whose length is pinned in a header: exactly `length` bytes must be well-formed
@@ -75,7 +86,8 @@ struct JournalContent {
 Result<JournalContent> ReadPinnedJournal(const LogId& log, ConstSpan bytes, uint64_t length);
 // Reads a journal after an unclean end. Batches count up to the position named by the last barrier;
 // those behind it count too if `durable_at_ack`, or as long as `cache` proves that they are still
-// what was written. `bytes` is the whole log, with whatever stands behind the last batch.
+// what was written. Sync journal and blob before `length` is pinned. `bytes` is the whole log, with
+// whatever stands behind the last batch.
 JournalContent RecoverJournal(const LogId& log, ConstSpan bytes, const CacheIdentity& cache,
                               bool durable_at_ack);
 
