@@ -66,3 +66,12 @@ function(atoll_tests prefix)
     set_tests_properties(${target} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
   endforeach()
 endfunction()
+
+# Every folder below this one that has a CMakeLists.txt.
+macro(atoll_subdirectories)
+  file(GLOB lists CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*/CMakeLists.txt)
+  foreach(list ${lists})
+    get_filename_component(folder ${list} DIRECTORY)
+    add_subdirectory(${folder})
+  endforeach()
+endmacro()

@@ -108,7 +108,7 @@ struct BlobExtent {
 };
 
 struct Record {
-  uint64_t version = 0;  // 1 is the first.
+  uint64_t version = 0;  // 1 is the first of all; grows, also over removal.
   Uuid operation;        // Of the operation that wrote this version.
   Bytes payload;
 };
@@ -212,14 +212,16 @@ class Store {
   // --- Records: small, versioned, changed by compare-and-swap -----------------------------------
 
   virtual Task<Result<Record>> GetRecord(const RecordKey& key, ReadFor purpose) = 0;
-  // Makes version `expected` + 1 (`expected` 0: the record must be absent), durably, and returns
-  // it. kConflict if the record has another version by now, unless `operation` wrote it, in which
-  // case its version is returned: a retry knows its own success. Atomic over all instances and
-  // hosts that share the store.
+  // Makes version `expected` + 1 (`expected` 0: the record must be absent, and the version made is
+  // above every one that this key had before), durably, and returns it. kConflict if the record has
+  // another version by now or is gone, unless `operation` made the version that was asked for,
+  // which then is returned: a retry knows its own success, and so does a swap whose result was
+  // replaced by the next few swaps before its end. Atomic over all instances and hosts that share
+  // the store.
   virtual Task<Result<uint64_t>> SwapRecord(const RecordKey& key, uint64_t expected,
                                             ConstSpan payload, const Uuid& operation) = 0;
-  // Removes the record, durably, if it has `version`, else kConflict. A record made later under
-  // the same key cannot be changed by whoever read the removed one.
+  // Removes the record, durably, if it has `version`, else kConflict; kNotFound if it is gone. A
+  // record made later under the same key cannot be changed by whoever read the removed one.
   virtual Task<Status> RemoveRecord(const RecordKey& key, uint64_t version,
                                     const Uuid& operation) = 0;
   virtual Task<Result<Page<RecordKey>>> ListRecords(RecordKind kind,

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <cstdlib>
+
+#include "medium.h"
+#include "peers/store/memory/memory_store.h"
+#include "xseg/base/test_env.h"
+
+namespace atl {
+namespace {
+
+class MemoryMedium final : public Medium {
+ public:
+  MemoryMedium(MemoryWorldOptions world, MemoryStoreOptions store)
+      : world_(world), options_(std::move(store)) {
+    options_.world = &world_;
+  }
+  Env& env() override { return env_; }
+  std::unique_ptr<Store> OpenBare() override {
+    return std::make_unique<MemoryStore>(env_, options_);
+  }
+  void Drive(Task<void> task) override {
+    bool done = false;
+    Spawn(Mark(std::move(task), &done));
+    while (!done && env_.Step()) {
+    }
+    CHECK(done) << "the task waits for something that never comes";
+  }
+
+ private:
+  static Task<void> Mark(Task<void> task, bool* done) {
+    co_await task;
+    *done = true;
+  }
+  TestEnv env_;
+  MemoryWorld world_;
+  MemoryStoreOptions options_;
+};
+
+constexpr MediumRow kMediums[] = {
+    {"Memory",
+     []() -> std::unique_ptr<Medium> {
+       return std::make_unique<MemoryMedium>(MemoryWorldOptions{}, MemoryStoreOptions{});
+     }},
+    {"MemoryDurableAtAck",
+     []() -> std::unique_ptr<Medium> {
+       return std::make_unique<MemoryMedium>(MemoryWorldOptions{.durable_at_ack = true},
+                                             MemoryStoreOptions{});
+     }},
+    {"MemorySlow",
+     []() -> std::unique_ptr<Medium> {
+       return std::make_unique<MemoryMedium>(
+           MemoryWorldOptions{},
+           MemoryStoreOptions{.min_delay_ns = 1, .max_delay_ns = 10 * kMillisecond});
+     }},
+};
+
+constexpr FilterRow kFilters[] = {
+    {"Bare", [](Env&, std::unique_ptr<Store> store) { return store; }},
+};
+
+}  // namespace
+
+std::span<const MediumRow> AllMediums() { return kMediums; }
+std::span<const FilterRow> AllFilters() { return kFilters; }
+
+std::vector<ContractParam> EveryMediumUnderEveryFilter() {
+  std::vector<ContractParam> params;
+  for (const MediumRow& medium : AllMediums()) {
+    for (const FilterRow& filter : AllFilters()) params.push_back({medium, filter});
+  }
+  return params;
+}
+
+std::string NameOf(const testing::TestParamInfo<ContractParam>& info) {
+  return std::string(info.param.medium.name) + info.param.filter.name;
+}
+
+uint64_t TestSeed(uint64_t otherwise) {
+  const char* given = std::getenv("ATOLL_SEED");
+  const uint64_t seed = given ? std::strtoull(given, nullptr, 0) : otherwise;
+  std::printf("ATOLL_SEED=%llu\n", static_cast<unsigned long long>(seed));
+  return seed;
+}
+
+}  // namespace atl
