@@ -86,7 +86,10 @@ bool VolumeMap::TryTranslate(ByteRange range, MapPieces* out) {
 Task<Status> VolumeMap::Translate(ByteRange range, MapPieces* out) {
   MapTree::Missing missing;
   while (!FindRuns(GrainsOf(range), &missing)) {
-    CO_RETURN_IF_ERROR((co_await tree_.Load(missing)).With("map of " + geometry_.name));
+    const NodePointer top = tree_.top();
+    const Status loaded = co_await tree_.Load(missing);
+    // A checkpoint may have taken the place of the tree that the node belongs to.
+    if (!loaded.ok() && tree_.top() == top) co_return loaded.With("map of " + geometry_.name);
   }
   if (ToPieces(range, out)) co_return OkStatus();
   for (const GrainRun& run : runs_) {

@@ -85,6 +85,9 @@ struct StoreInfo {
   CacheIdentity cache;
 };
 
+// For people: "seal=immutable-flag", "durable-at-ack", ...
+std::vector<std::string> DescribeCapabilities(const StoreInfo& info);
+
 struct Capacity {
   uint64_t total_bytes = 0;
   uint64_t free_bytes = 0;     // For data.

@@ -40,8 +40,7 @@ Task<Status> LeaseKeeper::Renew() {
   record.renewals = ++renewals_;
   CO_ASSIGN_OR_RETURN(const Bytes bytes, EncodeLeaseRecord(record));
   const RecordKey key = RecordKey::Of(RecordKind::kLease, identity_->incarnation);
-  CO_ASSIGN_OR_RETURN(version_,
-                      co_await store_->SwapRecord(key, version_, bytes, env_->NewUuid()));
+  CO_ASSIGN_OR_RETURN(version_, co_await store_->SwapRecord(key, version_, bytes, env_->NewUuid()));
   valid_until_ns_ = sent_ns + identity_->lease_term_ns / 10 * 9;
   co_return OkStatus();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A device on a resource of this node. Connecting takes no lock: the resource is opened by the first
-// request (so a migration target may connect before the source lets go).
+// A device on a resource of this node. Connecting takes no lock: the resource is opened by the
+// first request (so a migration target may connect before the source lets go).
 //
 // Threads: one executor thread.
 #pragma once

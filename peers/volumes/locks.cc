@@ -144,11 +144,11 @@ Task<Status> Locks::MarkRemoving(Store* store, Uuid uuid, std::string name) {
       if (!co_await IsLive(store, incarnation)) continue;
       const auto lease = co_await ReadLease(store, incarnation);
       const bool ours = incarnation == identity_->incarnation;
-      co_return Status(Code::kBusy,
-                       fmt::format("{} is in use {}", name,
-                                   ours ? "on this node" : "by node " + (lease.ok() ? lease->node
-                                                                                    : incarnation
-                                                                                          .ToString())));
+      co_return Status(
+          Code::kBusy,
+          fmt::format("{} is in use {}", name,
+                      ours ? "on this node"
+                           : "by node " + (lease.ok() ? lease->node : incarnation.ToString())));
     }
     next.mode = LockMode::kRemoving;
     next.holder = Uuid();
@@ -205,10 +205,18 @@ Task<Result<LockInfo>> Locks::Describe(Store* store, Uuid uuid) {
   LockInfo info;
   info.generation = lock.record.generation;
   switch (lock.record.mode) {
-    case LockMode::kFree: info.mode = "free"; break;
-    case LockMode::kWriter: info.mode = "writer"; break;
-    case LockMode::kReaders: info.mode = "readers"; break;
-    case LockMode::kRemoving: info.mode = "removing"; break;
+    case LockMode::kFree:
+      info.mode = "free";
+      break;
+    case LockMode::kWriter:
+      info.mode = "writer";
+      break;
+    case LockMode::kReaders:
+      info.mode = "readers";
+      break;
+    case LockMode::kRemoving:
+      info.mode = "removing";
+      break;
   }
   if (!lock.record.holder.is_zero()) {
     const auto lease = co_await ReadLease(store, lock.record.holder);

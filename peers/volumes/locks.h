@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Lock records: which node may write a volume, which nodes read a snapshot, what is being removed.
-// They are records and nothing else, so they are the same on every store; kernel locks serve only to
-// prove that a holder is dead.
+// They are records and nothing else, so they are the same on every store; kernel locks serve only
+// to prove that a holder is dead.
 //
 // Threads: one executor thread.
 #pragma once
@@ -19,8 +19,8 @@ class Locks {
  public:
   Locks(Env* env, const NodeIdentity* identity) : env_(env), identity_(identity) {}
 
-  // Makes this incarnation the writer. A holder whose lease has ended is replaced; so is one that is
-  // proven dead, `blob` being the volume's current one, which is then adopted. Otherwise kBusy,
+  // Makes this incarnation the writer. A holder whose lease has ended is replaced; so is one that
+  // is proven dead, `blob` being the volume's current one, which is then adopted. Otherwise kBusy,
   // naming the holder.
   Task<Status> AcquireWriter(Store* store, Uuid uuid, std::string name, BlobId blob);
   // Registers this incarnation as a reader of a snapshot.

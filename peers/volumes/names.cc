@@ -90,8 +90,8 @@ Task<Status> Names::Claim(Uuid name_space, std::string name, Uuid uuid, Uuid sto
     if (before.version != 0 && before.record.uuid != uuid) {
       CO_RETURN_IF_ERROR(co_await TakeOver(before.record));
     }
-    const auto version = co_await stores_->catalog().SwapRecord(key, before.version, bytes,
-                                                                env_->NewUuid());
+    const auto version =
+        co_await stores_->catalog().SwapRecord(key, before.version, bytes, env_->NewUuid());
     if (version.ok()) co_return OkStatus();
     if (version.code() != Code::kConflict) co_return version.status();
   }

@@ -29,6 +29,8 @@ bool OpenTable::Use::alive() const {
 
 Composer& OpenTable::Use::composer() const { return *entry_->composer; }
 
+Mutex& OpenTable::Use::exclusive() const { return entry_->exclusive; }
+
 void OpenTable::Use::Leave() {
   if (entry_ == nullptr) return;
   const auto entry = std::exchange(entry_, nullptr);
@@ -110,8 +112,7 @@ Task<Status> OpenTable::Open(std::shared_ptr<Entry> entry) {
   co_return OkStatus();
 }
 
-std::unique_ptr<Composer> OpenTable::MakeComposer(std::unique_ptr<MapApi> map,
-                                                  LeaseKeeper* lease) {
+std::unique_ptr<Composer> OpenTable::MakeComposer(std::unique_ptr<MapApi> map, LeaseKeeper* lease) {
   return std::make_unique<Composer>(env_, stores_, buffers_, std::move(map),
                                     [lease] { return lease->Valid(); });
 }
@@ -119,8 +120,7 @@ std::unique_ptr<Composer> OpenTable::MakeComposer(std::unique_ptr<MapApi> map,
 Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenVolume(StoreSlot slot, Uuid uuid) {
   Store& store = stores_->at(slot);
   CO_ASSIGN_OR_RETURN(LeaseKeeper* const lease, co_await Lease(slot));
-  CO_ASSIGN_OR_RETURN(const VersionedHeader seen,
-                      co_await ReadHeader(&store, uuid, ReadFor::kAct));
+  CO_ASSIGN_OR_RETURN(const VersionedHeader seen, co_await ReadHeader(&store, uuid, ReadFor::kAct));
   const std::string name = seen.header.name;
   CO_RETURN_IF_ERROR(co_await locks_->AcquireWriter(&store, uuid, name, seen.header.blob()));
   Status status = co_await Settle(slot, uuid);
@@ -215,9 +215,9 @@ Task<Status> OpenTable::CloseUnused(Uuid uuid, std::string name) {
     } else if (entry->state == Entry::State::kClosing) {
       co_await entry->closed;
     } else if (entry->users > 0) {
-      co_return Status(Code::kBusy, fmt::format("{} is in use on this node by {} {}", name,
-                                                entry->users,
-                                                entry->users == 1 ? "client" : "clients"));
+      co_return Status(Code::kBusy,
+                       fmt::format("{} is in use on this node by {} {}", name, entry->users,
+                                   entry->users == 1 ? "client" : "clients"));
     } else {
       co_return co_await Close(entry);
     }

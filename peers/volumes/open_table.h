@@ -38,6 +38,8 @@ class OpenTable {
     // Open, and not being closed by a node that stops.
     bool alive() const;
     Composer& composer() const;
+    // Held by who needs the volume's one pending operation.
+    Mutex& exclusive() const;
     void Leave();
 
    private:
@@ -107,6 +109,7 @@ class OpenTable::Entry {
   uint64_t users = 0;
   uint64_t turn = 0;  // Raised by every new user, so that an old linger knows it is void.
   std::unique_ptr<Composer> composer;
+  Mutex exclusive;
 };
 
 }  // namespace atl

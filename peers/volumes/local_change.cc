@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Changing and removing resources.
+#include <fmt/format.h>
+
+#include "peers/volumes/local_atoll.h"
+#include "peers/volumes/transitions.h"
+
+namespace atl {
+
+Task<Result<ResourceInfo>> LocalAtoll::Resize(ResourceRef ref, uint64_t size, bool allow_shrink) {
+  CO_RETURN_IF_ERROR(ValidateSize(size));
+  CO_ASSIGN_OR_RETURN(const Located found, co_await LocateVolume(ref, "resized"));
+  const Header& header = found.header.header;
+  if (size < header.size) {
+    if (!allow_shrink) {
+      co_return Status(
+          Code::kInvalid,
+          fmt::format("{} has {} bytes; shrinking it to {} throws away what is behind, "
+                      "which needs --force",
+                      header.name, header.size, size));
+    }
+    CO_RETURN_IF_ERROR(co_await Shrink(found, size));
+  } else if (size > header.size) {
+    auto use = co_await table_.Get(found.slot, header.uuid);
+    if (!use.ok()) co_return use.status();
+    CO_RETURN_IF_ERROR(co_await use->composer().map().Grow(size));
+  }
+  co_return co_await Info(header.uuid, found.slot);
+}
+
+// The cut range becomes zero in the map, so that growing again shows zeros; then the size is
+// pinned.
+Task<Status> LocalAtoll::Shrink(const Located& located, uint64_t size) {
+  const Uuid uuid = located.header.header.uuid;
+  if (table_.users(uuid) > 0) {
+    co_return Status(Code::kBusy, fmt::format("{} is in use; an open volume cannot shrink",
+                                              located.header.header.name));
+  }
+  auto use = co_await table_.Get(located.slot, uuid);
+  if (!use.ok()) co_return use.status();
+  Composer& composer = use->composer();
+  const uint64_t before = composer.geometry().size;
+  if (size >= before) co_return OkStatus();
+  CO_RETURN_IF_ERROR(co_await composer.Discard({size, before - size}, false));
+  PinChange change;
+  change.new_size = size;
+  co_return co_await composer.Pin(change);
+}
+
+// new name record -> header (the commit) -> old name record gone.
+Task<Result<ResourceInfo>> LocalAtoll::Rename(ResourceRef ref, std::string name) {
+  CO_RETURN_IF_ERROR(ValidateName(name));
+  CO_ASSIGN_OR_RETURN(const Located found, co_await Locate(std::move(ref)));
+  const Header& header = found.header.header;
+  if (header.name == name) co_return InfoOf(found);
+  CO_RETURN_IF_ERROR(co_await CommitRename(found.slot, header.uuid, header.name_space, name));
+  CO_RETURN_IF_ERROR(co_await names_.Withdraw(header.name_space, header.name, header.uuid));
+  if (table_.is_open(header.uuid)) {
+    // Its composer names itself in messages; and its copy of the header is refreshed by this.
+    auto use = co_await table_.Get(found.slot, header.uuid);
+    if (use.ok() && use->composer().geometry().writable) {
+      CO_RETURN_IF_ERROR(co_await use->composer().map().SetName(header.name_space, name));
+    }
+  }
+  co_return co_await Info(header.uuid, found.slot);
+}
+
+Task<Status> LocalAtoll::CommitRename(StoreSlot slot, Uuid uuid, Uuid name_space,
+                                      std::string name) {
+  constexpr int kMaxSwaps = 100;
+  Store& store = stores_->at(slot);
+  const RecordKey key = RecordKey::Of(RecordKind::kHeader, uuid);
+  for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
+    // Claimed anew for each try: a swap may have been lost to somebody who took the name over.
+    CO_RETURN_IF_ERROR(co_await names_.Claim(name_space, name, uuid, store.info().uuid));
+    CO_ASSIGN_OR_RETURN(VersionedHeader now, co_await ReadHeader(&store, uuid, ReadFor::kAct));
+    if (now.header.state != HeaderState::kLive) {
+      co_return Status(Code::kNotFound, fmt::format("{} was removed", now.header.name));
+    }
+    now.header.name = name;
+    now.header.modified_ns = env_->WallNs();
+    CO_ASSIGN_OR_RETURN(const Bytes bytes, EncodeHeader(now.header));
+    const auto version = co_await store.SwapRecord(key, now.version, bytes, env_->NewUuid());
+    if (version.ok()) co_return OkStatus();
+    if (version.code() != Code::kConflict) co_return version.status();
+  }
+  co_return Status(Code::kBusy, fmt::format("{} is changed by others all the time", name));
+}
+
+// lock to removing -> header to removed (the commit) -> name record gone. Space is freed by GC.
+Task<Status> LocalAtoll::Remove(ResourceRef ref) {
+  CO_ASSIGN_OR_RETURN(Located found, co_await Locate(std::move(ref)));
+  const std::string name = found.header.header.name;
+  const Uuid uuid = found.header.header.uuid;
+  Store& store = stores_->at(found.slot);
+  if (table_.is_held(uuid)) {
+    co_return Status(Code::kBusy,
+                     fmt::format("{} is held open; 'atoll close {}' first", name, name));
+  }
+  CO_RETURN_IF_ERROR(co_await table_.CloseUnused(uuid, name));
+  CO_RETURN_IF_ERROR(co_await locks_.MarkRemoving(&store, uuid, name));
+  // A snapshot that was decided and has no header yet must get it before its volume goes.
+  if (const auto& pending = found.header.header.pending;
+      pending && pending->kind == PendingKind::kSnapshot) {
+    const Status put = co_await PutSnapshotHeader(&store, found.header.header, *pending);
+    if (!put.ok() && put.code() != Code::kExists) co_return put;
+  }
+  const Status removed =
+      co_await ChangeHeader(env_, &store, &found.header, [](Header* header) -> Status {
+        header->state = HeaderState::kRemoved;
+        header->pending.reset();
+        return {};
+      });
+  if (!removed.ok()) {
+    (void)co_await locks_.UnmarkRemoving(&store, uuid);
+    co_return removed;
+  }
+  co_return co_await names_.Withdraw(found.header.header.name_space, name, uuid);
+}
+
+Task<Result<ResourceInfo>> LocalAtoll::Rollback(ResourceRef ref, ResourceRef snapshot) {
+  CO_ASSIGN_OR_RETURN(const Located volume, co_await LocateVolume(std::move(ref), "rolled back"));
+  CO_ASSIGN_OR_RETURN(const Located source, co_await LocateSnapshot(std::move(snapshot)));
+  const Header& header = volume.header.header;
+  if (source.header.header.parent != header.uuid) {
+    co_return Status(Code::kInvalid,
+                     fmt::format("{} is not a snapshot of {}; make a clone of it instead",
+                                 source.header.header.name, header.name));
+  }
+  CO_RETURN_IF_ERROR(co_await RollbackClosed(volume, source));
+  co_return co_await Info(header.uuid, volume.slot);
+}
+
+// pending {rollback} -> snapshot seen again -> header with its map, size and a new epoch (the
+// commit). With the lock held and no device in it.
+Task<Status> LocalAtoll::RollbackClosed(const Located& volume, const Located& snapshot) {
+  const Uuid uuid = volume.header.header.uuid;
+  const std::string name = volume.header.header.name;
+  Store& store = stores_->at(volume.slot);
+  CO_RETURN_IF_ERROR(co_await table_.CloseUnused(uuid, name));
+  auto lease = co_await table_.Lease(volume.slot);
+  if (!lease.ok()) co_return lease.status();
+  CO_RETURN_IF_ERROR(
+      co_await locks_.AcquireWriter(&store, uuid, name, volume.header.header.blob()));
+  auto header = co_await ReadHeader(&store, uuid, ReadFor::kAct);
+  Status status = header.status();
+  if (header.ok() && header->header.pending) {
+    status = Status(Code::kBusy, fmt::format("{} has an operation to finish: open it first", name));
+  }
+  const BlobId blob = volume.header.header.blob();
+  // Nothing that an earlier holder has in flight may land in what will be current.
+  if (status.ok()) status = co_await store.Adopt(blob, 10 * kSecond);
+  if (status.code() == Code::kFenced) status = OkStatus();
+  if (status.ok()) status = co_await PutRollback(&store, &*header, snapshot);
+  co_await store.Disown(blob);
+  const Status released = co_await locks_.Release(&store, uuid);
+  co_return status.ok() ? released : status;
+}
+
+Task<Status> LocalAtoll::PutRollback(Store* store, VersionedHeader* header,
+                                     const Located& snapshot) {
+  const Header& source = snapshot.header.header;
+  PendingOperation pending;
+  pending.kind = PendingKind::kRollback;
+  pending.uuid = source.uuid;
+  pending.name = source.name;
+  pending.size = source.size;
+  pending.time_ns = env_->WallNs();
+  pending.map = source.map;
+  CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, store, header, [&](Header* next) -> Status {
+    next->pending = pending;
+    next->refs += 1;
+    return {};
+  }));
+  const auto again = co_await ReadHeader(store, source.uuid, ReadFor::kAct);
+  if (!again.ok() && again.code() != Code::kNotFound) co_return again.status();
+  const bool alive = again.ok() && again->header.state == HeaderState::kLive;
+  CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, store, header, [&](Header* next) -> Status {
+    if (alive) return ApplyRollback(pending, next);
+    next->pending.reset();
+    return {};
+  }));
+  if (alive) co_return OkStatus();
+  co_return Status(Code::kNotFound, fmt::format("snapshot {} was removed meanwhile", source.name));
+}
+
+}  // namespace atl

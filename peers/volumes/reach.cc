@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/volumes/reach.h"
+
+#include <fmt/format.h>
+
+namespace atl {
+
+Task<Result<std::vector<VersionedHeader>>> ReadAllHeaders(Store* store, ReadFor purpose) {
+  std::vector<VersionedHeader> all;
+  std::optional<RecordName> after;
+  while (true) {
+    auto page = co_await store->ListRecords(RecordKind::kHeader, after, kMaxPage);
+    if (!page.ok()) co_return page.status();
+    for (const RecordKey& key : page->items) {
+      auto header = co_await ReadHeader(store, key.uuid(), purpose);
+      if (header.code() == Code::kNotFound) continue;  // Removed since it was listed.
+      if (!header.ok()) co_return header.status();
+      all.push_back(*std::move(header));
+    }
+    if (page->last || page->items.empty()) co_return all;
+    after = page->items.back().name;
+  }
+}
+
+void Reach::Add(const Reach& other) {
+  blobs.insert(other.blobs.begin(), other.blobs.end());
+  logs.insert(other.logs.begin(), other.logs.end());
+}
+
+Task<Result<std::vector<Source>>> ReadSources(StoreSet* stores, RootPointer root) {
+  std::vector<Source> sources;
+  if (root.absent()) co_return sources;
+  CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores->Find(root.store));
+  Bytes bytes(root.length);
+  CO_ASSIGN_OR_RETURN(const size_t got,
+                      co_await stores->at(slot).ReadLog(root.log(), root.offset, MutSpan(bytes)));
+  if (got < bytes.size()) {
+    co_return Status(Code::kCorrupt, root.log().ToString() + " ends inside of a root node");
+  }
+  const NodePlace place{root.log(), root.offset};
+  CO_ASSIGN_OR_RETURN(const Root decoded, DecodeRoot(bytes, place, root.crc));
+  for (const auto& [index, source] : decoded.sources) sources.push_back(source);
+  co_return sources;
+}
+
+namespace {
+
+Task<Status> AddMap(StoreSet* stores, MapState map, Reach* reach) {
+  if (!map.root.absent()) reach->logs.insert(map.root.log());
+  CO_ASSIGN_OR_RETURN(const std::vector<Source> sources, co_await ReadSources(stores, map.root));
+  for (const Source& source : sources) {
+    if (source.type == SourceType::kNodes) {
+      reach->logs.insert(source.nodes());
+    } else {
+      reach->blobs.insert(source.blob());
+    }
+  }
+  for (const ReplayJournal& journal : map.replay) {
+    reach->logs.insert(journal.log());
+    reach->blobs.insert(journal.blob());
+  }
+  co_return OkStatus();
+}
+
+}  // namespace
+
+Task<Result<Reach>> ReachOf(StoreSet* stores, Header header) {
+  Reach reach;
+  if (header.state == HeaderState::kRemoved) co_return reach;
+  if (header.kind == HeaderKind::kVolume) {
+    reach.blobs.insert(header.blob());
+    reach.logs.insert(header.journal());
+    if (header.node_sequence != 0) {
+      reach.logs.insert(LogId::Nodes(header.uuid, header.node_sequence));
+    }
+  }
+  CO_RETURN_IF_ERROR((co_await AddMap(stores, header.map, &reach)).With(header.name));
+  if (header.pending) {
+    CO_RETURN_IF_ERROR((co_await AddMap(stores, header.pending->map, &reach)).With(header.name));
+  }
+  co_return reach;
+}
+
+Task<Result<std::vector<Source>>> SourcesOf(StoreSet* stores, Header header) {
+  CO_ASSIGN_OR_RETURN(std::vector<Source> all, co_await ReadSources(stores, header.map.root));
+  std::vector<Source> sources;
+  std::set<BlobId> seen;
+  for (Source& source : all) {
+    if (source.type == SourceType::kNodes || !seen.insert(source.blob()).second) continue;
+    sources.push_back(std::move(source));
+  }
+  const auto add = [&](const BlobId& blob, const Uuid& store) {
+    if (!seen.insert(blob).second) return;
+    Source source;
+    source.owner = blob.owner;
+    source.epoch = blob.epoch;
+    source.store = store;
+    sources.push_back(std::move(source));
+  };
+  for (const ReplayJournal& journal : header.map.replay) add(journal.blob(), journal.blob_store);
+  if (header.kind == HeaderKind::kVolume) add(header.blob(), header.epoch_store);
+  co_return sources;
+}
+
+}  // namespace atl

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What headers reach: the blobs and logs that a map consists of. Garbage collection keeps what is
+// reached; space is measured over it.
+#pragma once
+
+#include <set>
+#include <vector>
+
+#include "peers/map/root.h"
+#include "peers/mapper/header_store.h"
+#include "peers/store/store_set.h"
+
+namespace atl {
+
+// Every header of a store, tombstones too. The first unreadable one is the error.
+Task<Result<std::vector<VersionedHeader>>> ReadAllHeaders(Store* store, ReadFor purpose);
+
+struct Reach {
+  std::set<BlobId> blobs;
+  std::set<LogId> logs;
+  void Add(const Reach& other);
+};
+
+// The source table of a root; empty if it is absent.
+Task<Result<std::vector<Source>>> ReadSources(StoreSet* stores, RootPointer root);
+// Everything that a live header names: its current blob, journal and node blob, its map and that of
+// its pending operation. A tombstone names nothing.
+Task<Result<Reach>> ReachOf(StoreSet* stores, Header header);
+// The sources from which the map reads data, the current blob and replayed journals included.
+Task<Result<std::vector<Source>>> SourcesOf(StoreSet* stores, Header header);
+
+}  // namespace atl

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/volumes/space.h"
+
+#include <map>
+
+#include "peers/volumes/reach.h"
+
+namespace atl {
+
+Task<Result<SpaceUse>> MeasureSpaceOf(StoreSet* stores, std::vector<Located> all, Uuid uuid) {
+  std::map<BlobId, Uuid> mine;
+  std::map<BlobId, int> users;
+  for (const Located& located : all) {
+    const Header& header = located.header.header;
+    CO_ASSIGN_OR_RETURN(const std::vector<Source> sources, co_await SourcesOf(stores, header));
+    for (const Source& source : sources) {
+      users[source.blob()] += 1;
+      if (header.uuid == uuid) mine.emplace(source.blob(), source.store);
+    }
+  }
+  SpaceUse use;
+  for (const auto& [blob, store] : mine) {
+    CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores->Find(store));
+    const auto bytes = co_await stores->at(slot).Usage(blob);
+    if (bytes.code() == Code::kNotFound) continue;  // A current blob that was never written.
+    if (!bytes.ok()) co_return bytes.status();
+    use.true_bytes += *bytes;
+    (users[blob] == 1 ? use.exclusive_bytes : use.shared_bytes) += *bytes;
+  }
+  co_return use;
+}
+
+}  // namespace atl
