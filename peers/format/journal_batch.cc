@@ -102,8 +102,14 @@ Bytes EncodeBatch(uint32_t seed, const BatchHeader& header, std::span<const Jour
   out.Put(header.covered);
   CHECK(out.size() == kJournalBatchHeader);
   for (const JournalEntry& entry : entries) PutEntry(&out, entry);
-  out.PatchAt(kChecksumAt, ChecksumOf(seed, out.view()));
-  return out.Take();
+  Bytes bytes = out.Take();
+  ResealBatch(seed, bytes);
+  return bytes;
+}
+
+void ResealBatch(uint32_t seed, MutSpan batch) {
+  const uint32_t checksum = ChecksumOf(seed, batch);
+  std::memcpy(batch.data() + kChecksumAt, &checksum, sizeof(checksum));
 }
 
 Result<Batch> DecodeBatch(uint32_t seed, ConstSpan bytes, uint64_t position) {

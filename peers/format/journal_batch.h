@@ -38,6 +38,8 @@ Bytes EncodeBatch(uint32_t seed, const BatchHeader& header, std::span<const Jour
 // The batch that begins `bytes`, well-formed in itself and standing at `position`; whether it is
 // the next of its chain is for the reader to see.
 Result<Batch> DecodeBatch(uint32_t seed, ConstSpan bytes, uint64_t position);
+// Fills in the checksum of a whole batch, as at the end of making one.
+void ResealBatch(uint32_t seed, MutSpan batch);
 // Appends the entries of a decoded batch.
 void AppendEntries(const Batch& batch, std::vector<JournalEntry>* out);
 

@@ -70,9 +70,11 @@ bool WasSynced(const LogId& log, ConstSpan bytes, uint64_t hole) {
   for (uint64_t at = hole + kJournalEntryBytes; at + kJournalBatchHeader <= bytes.size();
        at += kJournalEntryBytes) {
     const ConstSpan rest = bytes.subspan(at);
-    const auto magic = Decoder(rest).Get<uint32_t>();
-    if (magic != kBatchMagic) continue;
-    const uint64_t cost = kJournalBatchHeader + kMaxBatchEntries * kJournalEntryBytes;
+    Decoder in(rest);
+    if (in.Get<uint32_t>() != kBatchMagic) continue;
+    in.Get<uint64_t>();
+    const uint64_t payload = in.Get<uint32_t>();
+    const uint64_t cost = kJournalBatchHeader + std::min<uint64_t>(payload, rest.size());
     if (budget < cost) return false;
     budget -= cost;
     const auto batch = DecodeBatch(seed, rest, at);

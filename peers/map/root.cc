@@ -146,6 +146,9 @@ Result<Root> GetBody(Decoder* in, const FormatFlags& flags, const NodePlace& pla
   const UuidTable stores = GetTable(in, store_count);
   for (uint32_t i = 0; i < source_count && in->ok(); ++i) GetSource(in, owners, stores, &root);
   if (!in->done()) return Corrupt(place, "its tables are wrong");
+  if (TableOf(root, &Source::owner) != owners || TableOf(root, &Source::store) != stores) {
+    return Corrupt(place, "its tables list what no source uses");
+  }
   return root;
 }
 
