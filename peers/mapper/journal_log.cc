@@ -85,7 +85,10 @@ Task<Status> JournalLog::Barrier(uint64_t position) {
     Bytes bytes = writer_.MakeBarrier(position);
     CO_RETURN_IF_ERROR(co_await Put(std::move(bytes), {}));
   }
-  co_return co_await store_->SyncLog(log_);
+  const uint64_t end = writer_.position();
+  CO_RETURN_IF_ERROR(co_await store_->SyncLog(log_));
+  writer_.NoteSynced(end);
+  co_return OkStatus();
 }
 
 }  // namespace atl

@@ -76,6 +76,11 @@ Status VolumeMap::CheckFormat() const {
   if (geometry_.writable && header.kind != HeaderKind::kVolume) {
     return {Code::kReadOnly, fmt::format("{} is a snapshot", header.name)};
   }
+  if (geometry_.writable && IsReadOnlyHere(header.flags)) {
+    return {Code::kReadOnly, fmt::format("{} was written by a newer version; this one can only "
+                                         "read it",
+                                         header.name)};
+  }
   return {};
 }
 
@@ -129,6 +134,14 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
   CO_ASSIGN_OR_RETURN(const Bytes bytes, co_await ReadWholeLog(&store, log, kJournalCapacity));
   const JournalContent content =
       RecoverJournal(log, bytes, store.info().cache, store.info().capabilities.durable_at_ack);
+  if (content.damaged) {
+    co_return Status(Code::kCorrupt, fmt::format("volume {}: {} has lost flushed changes: {}",
+                                                 header.name, log.ToString(),
+                                                 content.stopped.message()));
+  }
+  if (content.stopped.code() == Code::kUnsupported) {
+    co_return content.stopped.With(fmt::format("volume {}: {}", header.name, log.ToString()));
+  }
   ReplayJournal pinned{header.uuid,           header.epoch,       header.generation,
                        header.epoch_store,    header.epoch_store, content.length,
                        content.entries.size()};
