@@ -51,9 +51,9 @@ Task<Status> LocalDevice::Write(uint64_t offset, ConstSpan data, DeviceWriteOpti
 }
 
 Task<Status> LocalDevice::Flush() {
-  // What was never reached has nothing to flush, unless another device of this node wrote to it,
-  // and then it is open.
-  if (!use_ && !table_->is_open(info_.uuid)) co_return OkStatus();
+  if (info_.read_only) co_return OkStatus();
+  // Also if nothing was written here: what a holder acknowledged before it died is made durable by
+  // opening, and a client that has reconnected counts on this flush for it.
   CO_RETURN_IF_ERROR(co_await Reach());
   co_return co_await use_.composer().Flush();
 }

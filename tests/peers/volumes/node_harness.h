@@ -44,9 +44,12 @@ class MemoryNode {
 
   // Everything is flushed and released.
   Status Stop() { return env_->Run(atoll_->Shutdown()); }
-  // As by kill -9. The object stays, since a dead process's coroutines are never resumed; it may
-  // only be dropped when nothing of it runs any more.
-  void Kill(int64_t late_ns = 0) { store_->Die(late_ns); }
+  // As by kill -9: from now on its store takes nothing from it any more, so what its coroutines
+  // still do on their way out has no effect. Devices are dropped before.
+  void Kill(int64_t late_ns = 0) {
+    store_->Die(late_ns);
+    (void)Stop();
+  }
 
  private:
   TestEnv* env_;
