@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Descriptors over a Unix stream socket (SCM_RIGHTS), and who is at its other end (SO_PEERCRED).
+#pragma once
+
+#include <sys/types.h>
+
+#include <span>
+#include <vector>
+
+#include "xseg/base/bytes.h"
+#include "xseg/base/fd.h"
+#include "xseg/base/status.h"
+
+namespace atl {
+
+inline constexpr size_t kMaxPassedDescriptors = 128;
+
+// One message: `bytes` (at least one) with the descriptors.
+Status SendDescriptors(int socket, ConstSpan bytes, std::span<const int> descriptors);
+// Fills all of `bytes`, which came in one message; descriptors that come with it are closed on
+// exec.
+Result<std::vector<Fd>> ReceiveDescriptors(int socket, MutSpan bytes);
+
+struct PeerCredentials {
+  pid_t pid = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+// As of the moment when the other end connected.
+Result<PeerCredentials> CredentialsOf(int socket);
+
+}  // namespace atl

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Counters and latency histograms of a port, in the segment (docs/LAYOUT.md, "Metrics"). Written by
+// the thread that owns the port and by nobody else, so counting is a plain addition; read by
+// anybody at any time, without stopping anything: a snapshot may be a few events apart in its
+// fields.
+//
+// A histogram is log-linear: 8 buckets for each power of two from 128 ns to 137 s, so a bucket is
+// at most 1/8 wider than its lower bound; one bucket is for less and one for more.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "xseg/relaxed.h"
+#include "xseg/slot.h"
+
+namespace atl {
+
+inline constexpr int kFirstOctave = 7;  // 128 ns.
+inline constexpr int kLastOctave = 37;  // 137 s and more are one bucket.
+inline constexpr int kBucketsPerOctave = 8;
+inline constexpr int kLatencyBuckets = (kLastOctave - kFirstOctave) * kBucketsPerOctave + 2;
+
+int BucketOf(int64_t duration_ns);
+// The lowest duration of a bucket.
+int64_t BucketFloorNs(int bucket);
+
+struct LatencyHistogram {
+  Relaxed<uint64_t> sum_ns;
+  Relaxed<uint64_t> max_ns;
+  Relaxed<uint64_t> buckets[kLatencyBuckets];
+  Relaxed<uint64_t> reserved[4];
+
+  void Record(int64_t duration_ns);
+};
+static_assert(sizeof(LatencyHistogram) == 1984);
+
+// Ops 0..14 are counted one by one, all others together in the last class.
+inline constexpr int kOpClasses = 16;
+constexpr int OpClassOf(uint16_t op) { return op < kOpClasses - 1 ? op : kOpClasses - 1; }
+
+// One direction of a port: what it sent, or what it served.
+struct PortTraffic {
+  Relaxed<uint64_t> requests[kOpClasses];
+  Relaxed<uint64_t> errors[kOpClasses];
+  Relaxed<uint64_t> bytes;     // Of buffers.
+  Relaxed<uint64_t> finished;  // In flight is the sum of requests less this.
+  Relaxed<uint64_t> reserved[6];
+  LatencyHistogram latency;
+
+  void Started(uint16_t op, uint32_t buffer_bytes) {
+    requests[OpClassOf(op)].Add(1);
+    bytes.Add(buffer_bytes);
+  }
+  void Finished(uint16_t op, bool error, int64_t duration_ns) {
+    finished.Add(1);
+    if (error) errors[OpClassOf(op)].Add(1);
+    latency.Record(duration_ns);
+  }
+};
+static_assert(sizeof(PortTraffic) == 2304);
+
+struct alignas(kCacheLine) PortMetrics {
+  PortTraffic sent;           // Submit to Collect.
+  PortTraffic served;         // Accept to Respond.
+  Relaxed<uint64_t> refused;  // Prepare found no slot.
+  Relaxed<uint64_t> sleeps;
+  Relaxed<uint64_t> reserved[6];
+};
+static_assert(sizeof(PortMetrics) == 4672);
+static_assert(offsetof(PortMetrics, served) == 2304);
+static_assert(offsetof(PortMetrics, refused) == 4608);
+
+// Copies in private memory.
+struct LatencySnapshot {
+  uint64_t count = 0;
+  uint64_t sum_ns = 0;
+  uint64_t max_ns = 0;
+  std::array<uint64_t, kLatencyBuckets> buckets{};
+
+  // The floor of the bucket in which the `fraction` (0 to 1) lies, ns; 0 if nothing was counted.
+  int64_t PercentileNs(double fraction) const;
+  // What happened since `earlier` of the same histogram; the maximum stays that of all time.
+  LatencySnapshot Since(const LatencySnapshot& earlier) const;
+};
+LatencySnapshot Take(const LatencyHistogram& histogram);
+
+struct TrafficSnapshot {
+  std::array<uint64_t, kOpClasses> requests{};
+  std::array<uint64_t, kOpClasses> errors{};
+  uint64_t bytes = 0;
+  uint64_t in_flight = 0;
+  LatencySnapshot latency;
+
+  uint64_t total_requests() const;
+  uint64_t total_errors() const;
+};
+TrafficSnapshot Take(const PortTraffic& traffic);
+
+}  // namespace atl

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "xseg/process.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "xseg/base/fd.h"
+
+namespace atl {
+namespace {
+
+struct Stat {
+  char state = 0;
+  uint64_t start_ticks = 0;
+};
+
+// "pid (name) state ppid ..." where the name may hold anything: fields count from its last ')'.
+bool ReadStat(uint32_t pid, Stat* out) {
+  char path[64];
+  std::snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+  const Fd fd(open(path, O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return false;
+  char text[1024];
+  const ssize_t got = read(fd.get(), text, sizeof(text) - 1);
+  if (got <= 0) return false;
+  text[got] = 0;
+  const char* at = std::strrchr(text, ')');
+  if (at == nullptr || at[1] != ' ') return false;
+  at += 2;
+  out->state = *at;
+  constexpr int kStateField = 3;
+  constexpr int kStartField = 22;
+  for (int field = kStateField; field < kStartField; ++field) {
+    at = std::strchr(at, ' ');
+    if (at == nullptr) return false;
+    ++at;
+  }
+  out->start_ticks = std::strtoull(at, nullptr, 10);
+  return true;
+}
+
+}  // namespace
+
+ProcessId ThisProcess() {
+  ProcessId self{static_cast<uint32_t>(getpid()), 0};
+  Stat stat;
+  if (ReadStat(self.pid, &stat)) self.start_ticks = stat.start_ticks;
+  return self;
+}
+
+bool IsAlive(const ProcessId& process) {
+  Stat stat;
+  if (process.pid == 0 || !ReadStat(process.pid, &stat)) return false;
+  if (stat.state == 'Z' || stat.state == 'X') return false;
+  return process.start_ticks == 0 || process.start_ticks == stat.start_ticks;
+}
+
+}  // namespace atl

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which process owns a port. A pid alone is used again; with the time at which its process started
+// it names one process of this boot.
+#pragma once
+
+#include <cstdint>
+
+namespace atl {
+
+struct ProcessId {
+  uint32_t pid = 0;
+  uint64_t start_ticks = 0;  // Field 22 of /proc/PID/stat; 0 if it is not known.
+
+  friend bool operator==(const ProcessId&, const ProcessId&) = default;
+};
+
+ProcessId ThisProcess();
+// False once the process has ended, a zombie included. With start_ticks 0 any process of that pid
+// counts.
+bool IsAlive(const ProcessId& process);
+
+}  // namespace atl

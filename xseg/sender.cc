@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "xseg/sender.h"
+
+#include <utility>
+
+#include "xseg/clock.h"
+
+namespace atl {
+
+Sender::Sender(std::span<SlotRecord> slots, Mailbox* answers, HotLine* hot, PortTraffic* metrics)
+    : slots_(slots), hot_(hot), metrics_(metrics), reader_(answers), buffers_(slots.size()) {
+  CHECK(slots.size() <= kMaxSlotsPerPort);
+  for (unsigned i = 0; i < slots.size(); ++i) {
+    if (slots[i].LoadWord().state == SlotState::kFree) {
+      free_[i / 64] |= 1ull << (i % 64);
+    } else {
+      ++used_;
+    }
+  }
+}
+
+std::optional<Request> Sender::Prepare(RequestHome* home, uint16_t op) {
+  for (unsigned word = 0; word < kMailboxWords; ++word) {
+    if (free_[word] == 0) continue;
+    const unsigned number = word * 64 + TakeLowestBit(&free_[word]);
+    ++used_;
+    SlotRecord& slot = slots_[number];
+    const SlotWord before = slot.LoadWord();
+    slot.StoreWord({SlotState::kPrepared, kNoPort, before.sequence + 1});
+    slot.trace.Store(0);
+    slot.op.Store(op);
+    slot.flags.Store(0);
+    slot.argument_bytes.Store(0);
+    slot.buffer_length.Store(0);
+    slot.buffer_offset.Store(0);
+    return Request(home, &slot, static_cast<uint16_t>(number), Request::Role::kSender);
+  }
+  return std::nullopt;
+}
+
+void Sender::Submit(Request request, const Route& route) {
+  CHECK(request.valid() && request.role() == Request::Role::kSender);
+  const unsigned number = request.number();
+  SlotRecord& slot = *request.Release();
+  const SlotWord before = slot.LoadWord();
+  CHECK(before.state == SlotState::kPrepared) << "submitting a request that is not prepared";
+  slot.submitted_ns.Store(SegmentNowNs());
+  slot.accepted_after.Store(0);
+  slot.answered_after.Store(0);
+  if (metrics_ != nullptr) metrics_->Started(slot.op.Load(), slot.buffer_length.Load());
+  slot.StoreWord({SlotState::kSubmitted, route.holder, before.sequence});
+  route.box->Post(number);
+  route.to->RaiseArrival(route.summary_bit == kBitOfWord ? number / 64 : route.summary_bit);
+  RingIfAsleep(*route.to, route.bell);
+}
+
+std::optional<Request> Sender::Collect(RequestHome* home) {
+  if (!reader_.has_taken()) reader_.Look(hot_->TakeAnswers());
+  for (int number = reader_.Next(); number >= 0; number = reader_.Next()) {
+    if (static_cast<unsigned>(number) >= slots_.size()) continue;
+    SlotRecord& slot = slots_[static_cast<unsigned>(number)];
+    const SlotWord word = slot.LoadWord();
+    if (word.state != SlotState::kAnswered) continue;  // A stale bit.
+    // From here on it is this side's again; the next answer bit for it is stale too.
+    slot.StoreWord({SlotState::kPrepared, kNoPort, word.sequence});
+    if (metrics_ != nullptr) {
+      metrics_->Finished(slot.op.Load(), slot.code.Load() != 0,
+                         SegmentNowNs() - slot.submitted_ns.Load());
+    }
+    return Request(home, &slot, static_cast<uint16_t>(number), Request::Role::kSender);
+  }
+  return std::nullopt;
+}
+
+void Sender::Drop(unsigned number) {
+  buffers_[number].Free();
+  SlotRecord& slot = slots_[number];
+  slot.StoreWord({SlotState::kFree, kNoPort, slot.LoadWord().sequence});
+  free_[number / 64] |= 1ull << (number % 64);
+  --used_;
+}
+
+}  // namespace atl
