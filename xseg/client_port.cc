@@ -42,7 +42,7 @@ void ClientPort::MakePool() {
   buffers_.emplace(parts, kServerHolder);
 }
 
-void ClientPort::Submit(Request request) {
+void ClientPort::Submit(Request&& request) {
   CHECK(request.home() == this);
   ClientRings& rings = segment_->rings();
   sender_->Submit(std::move(request), {.holder = kServerHolder,

@@ -40,7 +40,7 @@ class ClientPort final : public RequestHome {
   unsigned slots() const { return sender_->capacity(); }
 
   std::optional<Request> Prepare(uint16_t op) { return sender_->Prepare(this, op); }
-  void Submit(Request request);
+  void Submit(Request&& request);
   std::optional<Request> Collect() { return sender_->Collect(this); }
 
   // For plain threads; see Port::Wait.

@@ -141,7 +141,7 @@ void ClientSession::CopyArguments(const SlotRecord& slot, Copy* copy) const {
     copy->arguments[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
 }
 
-void ClientSession::Respond(ClientRequest request, Code code, int64_t result, ConstSpan answer) {
+void ClientSession::Respond(ClientRequest&& request, Code code, int64_t result, ConstSpan answer) {
   CHECK(request.session_ == this);
   request.session_ = nullptr;
   Answer(request.number_, code, result, answer);

@@ -80,7 +80,7 @@ class ClientSession {
   // `*any` tells if there was anything.
   Status Poll(const OnRequest& on_request, bool* any);
   // `answer` goes over the arguments; at most kInlineArgumentBytes.
-  void Respond(ClientRequest request, Code code, int64_t result, ConstSpan answer = {});
+  void Respond(ClientRequest&& request, Code code, int64_t result, ConstSpan answer = {});
   unsigned in_service() const { return in_service_; }
 
   bool PrepareSleep();

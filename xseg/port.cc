@@ -58,7 +58,7 @@ std::optional<Request> Port::Prepare(uint16_t op) {
   return request;
 }
 
-void Port::Submit(Request request, PortIndex to) {
+void Port::Submit(Request&& request, PortIndex to) {
   CHECK(request.home() == this);
   sender_.Submit(std::move(request), {.holder = to,
                                       .box = &segment_->mailbox({.to = to, .from = index_}),
@@ -94,7 +94,7 @@ std::optional<Request> Port::TryAccept(unsigned number) {
   return Request(this, &slot, static_cast<uint16_t>(number), Request::Role::kReceiver);
 }
 
-void Port::Respond(Request request, Code code, int64_t result) {
+void Port::Respond(Request&& request, Code code, int64_t result) {
   CHECK(request.valid() && request.role() == Request::Role::kReceiver && request.home() == this);
   Answer(*request.Release(), code, result);
 }

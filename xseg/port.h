@@ -51,14 +51,14 @@ class Port final : public RequestHome {
   // Nothing if all slots are out; collect and drop some first.
   std::optional<Request> Prepare(uint16_t op);
   // Cannot fail. The answer comes through Collect.
-  void Submit(Request request, PortIndex to);
+  void Submit(Request&& request, PortIndex to);
   // The next request that was answered, in no particular order.
   std::optional<Request> Collect() { return sender_.Collect(this); }
 
   // --- As a receiver.
   // The next request that came in, in no particular order.
   std::optional<Request> Accept();
-  void Respond(Request request, Code code, int64_t result);
+  void Respond(Request&& request, Code code, int64_t result);
   // After a claim, once: what the predecessor had accepted, and what waited for it. They carry
   // kFlagReplayed if it had been accepted before.
   std::vector<Request> Replay();

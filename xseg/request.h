@@ -9,6 +9,9 @@
 //              port.Respond(std::move(*request), Code::kOk, count);
 //   sender:    auto answer = port.Collect();                // And back, with the answer.
 //
+// Submit and Respond take a reference and empty the token inside, so that other arguments of the
+// same call may still be read from it.
+//
 // A token that is dropped: at the sender the slot becomes free, and a buffer that it carries with
 // it; at the receiver the request is answered with kCancelled. A receiver that ends on purpose and
 // wants its successor to take the request calls `Leave`.

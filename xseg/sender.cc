@@ -38,7 +38,7 @@ std::optional<Request> Sender::Prepare(RequestHome* home, uint16_t op) {
   return std::nullopt;
 }
 
-void Sender::Submit(Request request, const Route& route) {
+void Sender::Submit(Request&& request, const Route& route) {
   CHECK(request.valid() && request.role() == Request::Role::kSender);
   const unsigned number = request.number();
   SlotRecord& slot = *request.Release();

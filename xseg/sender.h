@@ -42,7 +42,7 @@ class Sender {
   Sender& operator=(const Sender&) = delete;
 
   std::optional<Request> Prepare(RequestHome* home, uint16_t op);
-  void Submit(Request request, const Route& route);
+  void Submit(Request&& request, const Route& route);
   std::optional<Request> Collect(RequestHome* home);
   // Something may be there to collect.
   bool HasAnswers() const { return reader_.has_taken() || hot_->answers.load() != 0; }
