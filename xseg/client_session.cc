@@ -56,6 +56,8 @@ Result<std::unique_ptr<ClientSession>> ClientSession::Create(const Options& opti
 
 ClientSession::~ClientSession() {
   CHECK(in_service_ == 0) << "a client's session ends while its requests are in service";
+  // The client hears of it now, even if a ring still holds a reference to the descriptor.
+  if (bell_.valid()) shutdown(bell_.get(), SHUT_RDWR);
 }
 
 Status ClientSession::Offer(int socket) {

@@ -59,7 +59,7 @@ class [[nodiscard]] ClientRequest {
 class ClientSession {
  public:
   struct Options {
-    ClientGeometry geometry;
+    ClientGeometry geometry = {};
     uint16_t max_op = 0xFFFF;                     // A larger op is misbehaviour.
     uint64_t max_buffer_bytes = kMaxBufferBytes;  // Of one request.
     PortTraffic* metrics = nullptr;               // Of the port that serves it; may be null.
