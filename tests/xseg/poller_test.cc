@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <atomic>
+#include <cerrno>
 #include <thread>
 
 #include "tests/xseg/segment_fixture.h"
@@ -109,6 +112,40 @@ TEST(PortPoller, APortThatOnlySendsAnswersUnsupported) {
 Task<bool> JustSleep(Executor* executor, int64_t ns) {
   co_await executor->Sleep(ns);
   co_return true;
+}
+
+// A doorbell, and nothing else.
+class PipePoller final : public Poller {
+ public:
+  explicit PipePoller(int fd) : fd_(fd) {}
+  bool Poll() override { return false; }
+  bool PrepareSleep() override { return true; }
+  void Woken() override {}
+  int doorbell_fd() const override { return fd_; }
+
+ private:
+  int fd_;
+};
+
+TEST(Executor, LetsGoOfTheDoorbellOfAPollerThatWasRemoved) {
+  signal(SIGPIPE, SIG_IGN);
+  Executor executor;
+  for (int round = 0; round < 3; ++round) {
+    int ends[2];
+    ASSERT_EQ(pipe2(ends, O_NONBLOCK), 0);
+    const Fd write_end(ends[1]);
+    {
+      const Fd read_end(ends[0]);
+      PipePoller poller(read_end.get());
+      executor.AddPoller(&poller);
+      executor.RunUntilDone(JustSleep(&executor, 2'000'000));
+      executor.RemovePoller(&poller);
+    }
+    executor.RunUntilDone(JustSleep(&executor, 2'000'000));
+    // Nobody can read any more: the ring has dropped its reference too.
+    EXPECT_EQ(write(write_end.get(), "x", 1), -1);
+    EXPECT_EQ(errno, EPIPE);
+  }
 }
 
 TEST(PortPoller, AnIdleExecutorUsesNoCpu) {

@@ -29,18 +29,29 @@ class Executor::Doorbell final : public IoRing::Completion {
   Doorbell(IoRing* ring, int fd) : ring_(ring), fd_(fd) { ring_->PollForever(fd_, this); }
   int fd() const { return fd_; }
   void OnComplete(int, uint32_t flags) override {
-    if (removed_) return;
+    const bool ended = (flags & IORING_CQE_F_MORE) == 0;
+    if (removed_) {
+      gone_ = ended;
+      return;
+    }
     uint64_t count;
     [[maybe_unused]] const ssize_t got = read(fd_, &count, sizeof(count));
-    if ((flags & IORING_CQE_F_MORE) == 0) ring_->PollForever(fd_, this);
+    if (ended) ring_->PollForever(fd_, this);
   }
-  // The kernel may still hold a pointer to this; it stays until the ring is gone.
-  void Remove() { removed_ = true; }
+  // The kernel holds a pointer to this, and a reference to the file, until the cancellation is
+  // through.
+  void Remove() {
+    if (removed_) return;
+    removed_ = true;
+    ring_->CancelPoll(this);
+  }
+  bool gone() const { return gone_; }
 
  private:
   IoRing* ring_;
   int fd_;
   bool removed_ = false;
+  bool gone_ = false;
 };
 
 // The executor's own doorbell: Stop and finished offloads ring it.
@@ -76,6 +87,7 @@ int64_t Executor::WallNs() { return ReadClock(CLOCK_REALTIME); }
 
 void Executor::AddPoller(Poller* poller) {
   pollers_.push_back(poller);
+  std::erase_if(doorbells_, [](const auto& doorbell) { return doorbell->gone(); });
   if (poller->doorbell_fd() < 0) return;
   doorbells_.push_back(std::make_unique<Doorbell>(&ring_, poller->doorbell_fd()));
 }
@@ -98,7 +110,8 @@ void Executor::Run() {
 
 bool Executor::PollAll() {
   bool any = false;
-  for (Poller* poller : pollers_) any |= poller->Poll();
+  // By number: what a poller delivers may add or remove pollers.
+  for (size_t i = 0; i < pollers_.size(); ++i) any |= pollers_[i]->Poll();
   return any;
 }
 

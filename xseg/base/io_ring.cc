@@ -43,6 +43,12 @@ void IoRing::PollForever(int fd, Completion* completion) {
   io_uring_sqe_set_data(entry, completion);
 }
 
+void IoRing::CancelPoll(Completion* completion) {
+  io_uring_sqe* entry = NextEntry();
+  io_uring_prep_cancel(entry, completion, 0);
+  io_uring_sqe_set_data(entry, nullptr);
+}
+
 size_t IoRing::Reap() {
   size_t count = 0;
   unsigned head;

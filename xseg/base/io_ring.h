@@ -119,6 +119,8 @@ class IoRing {
 
   // Calls `completion` each time `fd` becomes readable, until the ring ends.
   void PollForever(int fd, Completion* completion);
+  // Ends it: `completion` is called once more, without IORING_CQE_F_MORE, and may go then.
+  void CancelPoll(Completion* completion);
 
   bool has_unsubmitted() { return io_uring_sq_ready(&ring_) > 0; }
   // Hands prepared entries to the kernel and delivers what is complete; returns how many that was.
