@@ -53,6 +53,9 @@ struct ClientHeader {
   uint32_t checksum;  // CRC-32C of the bytes before it.
 };
 static_assert(sizeof(ClientHeader) == 64);
+static_assert(offsetof(ClientHeader, slots) == 16);
+static_assert(offsetof(ClientHeader, blocks) == 24);
+static_assert(offsetof(ClientHeader, total_bytes) == 48);
 static_assert(offsetof(ClientHeader, area_at) == 40);
 static_assert(offsetof(ClientHeader, checksum) == 60);
 
@@ -64,6 +67,9 @@ struct ClientRings {
   Mailbox answers;   // Set by the server.
 };
 static_assert(sizeof(ClientRings) == 256);
+static_assert(offsetof(ClientRings, requests) == 64);
+static_assert(offsetof(ClientRings, client) == 128);
+static_assert(offsetof(ClientRings, answers) == 192);
 
 // The holder of a slot that the server has.
 inline constexpr PortIndex kServerHolder = 0;

@@ -36,6 +36,9 @@ struct LatencyHistogram {
   void Record(int64_t duration_ns);
 };
 static_assert(sizeof(LatencyHistogram) == 1984);
+static_assert(offsetof(LatencyHistogram, max_ns) == 8);
+static_assert(offsetof(LatencyHistogram, buckets) == 16);
+static_assert(offsetof(LatencyHistogram, reserved) == 1952);
 
 // Ops 0..14 are counted one by one, all others together in the last class.
 inline constexpr int kOpClasses = 16;
@@ -61,6 +64,10 @@ struct PortTraffic {
   }
 };
 static_assert(sizeof(PortTraffic) == 2304);
+static_assert(offsetof(PortTraffic, errors) == 128);
+static_assert(offsetof(PortTraffic, bytes) == 256);
+static_assert(offsetof(PortTraffic, finished) == 264);
+static_assert(offsetof(PortTraffic, latency) == 320);
 
 struct alignas(kCacheLine) PortMetrics {
   PortTraffic sent;           // Submit to Collect.
@@ -72,6 +79,7 @@ struct alignas(kCacheLine) PortMetrics {
 static_assert(sizeof(PortMetrics) == 4672);
 static_assert(offsetof(PortMetrics, served) == 2304);
 static_assert(offsetof(PortMetrics, refused) == 4608);
+static_assert(offsetof(PortMetrics, sleeps) == 4616);
 
 // Copies in private memory.
 struct LatencySnapshot {

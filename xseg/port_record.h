@@ -84,5 +84,6 @@ static_assert(offsetof(PortRecord, control) == 128);
 static_assert(offsetof(PortRecord, start_ticks) == 136);
 static_assert(offsetof(PortRecord, claimed_ns) == 144);
 static_assert(offsetof(PortRecord, name) == 192);
+static_assert(offsetof(PortRecord, reserved2) == 248);
 
 }  // namespace atl

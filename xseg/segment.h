@@ -58,12 +58,21 @@ struct SegmentHeader {
   uint32_t checksum;  // CRC-32C of the bytes before it.
 };
 static_assert(sizeof(SegmentHeader) == 128);
+static_assert(offsetof(SegmentHeader, magic) == 0);
+static_assert(offsetof(SegmentHeader, version) == 8);
+static_assert(offsetof(SegmentHeader, header_bytes) == 12);
 static_assert(offsetof(SegmentHeader, uuid) == 16);
 static_assert(offsetof(SegmentHeader, ports) == 32);
+static_assert(offsetof(SegmentHeader, slots_per_port) == 36);
 static_assert(offsetof(SegmentHeader, blocks) == 40);
 static_assert(offsetof(SegmentHeader, slot_bytes) == 52);
 static_assert(offsetof(SegmentHeader, total_bytes) == 56);
 static_assert(offsetof(SegmentHeader, ports_at) == 64);
+static_assert(offsetof(SegmentHeader, slots_at) == 72);
+static_assert(offsetof(SegmentHeader, mailboxes_at) == 80);
+static_assert(offsetof(SegmentHeader, metrics_at) == 88);
+static_assert(offsetof(SegmentHeader, block_words_at) == 96);
+static_assert(offsetof(SegmentHeader, hints_at) == 104);
 static_assert(offsetof(SegmentHeader, area_at) == 112);
 static_assert(offsetof(SegmentHeader, checksum) == 124);
 
