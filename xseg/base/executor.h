@@ -74,13 +74,13 @@ class Executor final : public Env {
   template <typename T>
   T RunUntilDone(Task<T> task) {
     std::optional<T> out;
-    Spawn(Keep(std::move(task), &out));
+    Keep(std::move(task), &out);
     while (!out) Turn();
     return std::move(*out);
   }
   void RunUntilDone(Task<void> task) {
     bool done = false;
-    Spawn(Mark(std::move(task), &done));
+    Mark(std::move(task), &done);
     while (!done) Turn();
   }
 
@@ -108,11 +108,12 @@ class Executor final : public Env {
     void await_suspend(std::coroutine_handle<> handle) const;
     void await_resume() const noexcept {}
   };
+  // Detached themselves, so that no frame is left over when the loop ends.
   template <typename T>
-  static Task<void> Keep(Task<T> task, std::optional<T>* out) {
+  static internal::Detached Keep(Task<T> task, std::optional<T>* out) {
     out->emplace(co_await task);
   }
-  static Task<void> Mark(Task<void> task, bool* done) {
+  static internal::Detached Mark(Task<void> task, bool* done) {
     co_await task;
     *done = true;
   }

@@ -46,7 +46,7 @@ class TestEnv : public Env {
   template <typename T>
   T Run(Task<T> task) {
     std::optional<T> out;
-    Spawn(Store(std::move(task), &out));
+    Store(std::move(task), &out);
     while (!out && Step()) {
     }
     CHECK(out.has_value()) << "the task waits for something that never comes";
@@ -55,7 +55,7 @@ class TestEnv : public Env {
 
  private:
   template <typename T>
-  static Task<void> Store(Task<T> task, std::optional<T>* out) {
+  static internal::Detached Store(Task<T> task, std::optional<T>* out) {
     out->emplace(co_await task);
   }
 
