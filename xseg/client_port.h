@@ -20,7 +20,7 @@
 
 #include "xseg/base/fd.h"
 #include "xseg/base/status.h"
-#include "xseg/buffer_pool.h"
+#include "xseg/block_pool.h"
 #include "xseg/client_segment.h"
 #include "xseg/doorbell.h"
 #include "xseg/request.h"
@@ -36,7 +36,7 @@ class ClientPort final : public RequestHome {
   ClientPort(const ClientPort&) = delete;
   ClientPort& operator=(const ClientPort&) = delete;
 
-  BufferPool& buffers() { return *buffers_; }
+  BlockPool& buffers() { return *buffers_; }
   unsigned slots() const { return sender_->capacity(); }
 
   std::optional<Request> Prepare(uint16_t op) { return sender_->Prepare(this, op); }
@@ -60,14 +60,14 @@ class ClientPort final : public RequestHome {
   void MakePool();
   void DropPrepared(unsigned number) override { sender_->Drop(number); }
   void DropAccepted(SlotRecord&) override {}
-  Buffer& BufferOf(unsigned number) override { return sender_->BufferOf(number); }
+  SharedBuffer& BufferOf(unsigned number) override { return sender_->BufferOf(number); }
 
   std::unique_ptr<ClientSegment> segment_;
   Fd bell_;
   // Block words are nobody's business but the client's own.
   std::array<std::vector<std::atomic<uint32_t>>, kBlockClasses> words_;
   std::array<std::vector<std::atomic<uint64_t>>, kBlockClasses> hints_;
-  std::optional<BufferPool> buffers_;
+  std::optional<BlockPool> buffers_;
   std::optional<Sender> sender_;
 };
 

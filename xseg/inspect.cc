@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "xseg/buffer_pool.h"
+#include "xseg/block_pool.h"
 #include "xseg/clock.h"
 #include "xseg/doorbell.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include "xseg/buffer_pool.h"
+#include "xseg/block_pool.h"
 #include "xseg/clock.h"
 #include "xseg/doorbell.h"
 #include "xseg/inspect.h"

@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "xseg/base/status.h"
-#include "xseg/buffer_pool.h"
+#include "xseg/block_pool.h"
 #include "xseg/doorbell.h"
 #include "xseg/request.h"
 #include "xseg/segment.h"
@@ -45,7 +45,7 @@ class Port final : public RequestHome {
   PortIndex index() const { return index_; }
   uint32_t incarnation() const { return incarnation_; }
   Segment& segment() const { return *segment_; }
-  BufferPool& buffers() { return buffers_; }
+  BlockPool& buffers() { return buffers_; }
 
   // --- As a sender.
   // Nothing if all slots are out; collect and drop some first.
@@ -81,7 +81,7 @@ class Port final : public RequestHome {
   Port(Segment* segment, PortIndex index, uint32_t incarnation);
   void DropPrepared(unsigned number) override;
   void DropAccepted(SlotRecord& slot) override;
-  Buffer& BufferOf(unsigned number) override { return sender_.BufferOf(number); }
+  SharedBuffer& BufferOf(unsigned number) override { return sender_.BufferOf(number); }
 
   std::optional<Request> TryAccept(unsigned number);
   void Answer(SlotRecord& slot, Code code, int64_t result);
@@ -93,7 +93,7 @@ class Port final : public RequestHome {
   uint32_t incarnation_;
   PortRecord* record_;
   PortMetrics* metrics_;
-  BufferPool buffers_;  // Outlives the sender, which holds buffers.
+  BlockPool buffers_;  // Outlives the sender, which holds buffers.
   Sender sender_;
   uint64_t senders_ = 0;  // Bits of arrivals that were taken and not yet looked at.
   PortIndex from_ = 0;    // The sender that `reader_` reads.

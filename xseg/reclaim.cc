@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "xseg/buffer_pool.h"
+#include "xseg/block_pool.h"
 #include "xseg/doorbell.h"
 #include "xseg/port_claim.h"
 

@@ -26,7 +26,7 @@
 
 #include "xseg/base/bytes.h"
 #include "xseg/base/status.h"
-#include "xseg/buffer_pool.h"
+#include "xseg/block_pool.h"
 #include "xseg/buffer_ref.h"
 #include "xseg/slot.h"
 
@@ -38,7 +38,7 @@ class RequestHome {
   virtual void DropPrepared(unsigned number) = 0;
   virtual void DropAccepted(SlotRecord& slot) = 0;
   // The buffer that goes with a slot of this sender.
-  virtual Buffer& BufferOf(unsigned number) = 0;
+  virtual SharedBuffer& BufferOf(unsigned number) = 0;
 
  protected:
   ~RequestHome() = default;
@@ -104,11 +104,11 @@ class [[nodiscard]] Request {
     slot_->buffer_length.Store(ref.length);
   }
   // Sender: the request carries the buffer and frees it with itself.
-  void Carry(Buffer buffer) {
+  void Carry(SharedBuffer buffer) {
     ReferTo(buffer.ref());
     home_->BufferOf(number_) = std::move(buffer);
   }
-  Buffer TakeBuffer() { return std::move(home_->BufferOf(number_)); }
+  SharedBuffer TakeBuffer() { return std::move(home_->BufferOf(number_)); }
 
   // The answer, in a token that Collect gave.
   Code code() const { return static_cast<Code>(slot_->code.Load()); }

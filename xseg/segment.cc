@@ -139,4 +139,12 @@ Result<MutSpan> Segment::Resolve(BufferRef ref) const {
   return area().subspan(ref.offset, ref.length);
 }
 
+BufferRef Segment::RefOf(ConstSpan bytes) const {
+  const MutSpan whole = area();
+  CHECK(bytes.data() >= whole.data() && bytes.size() <= kMaxBufferBytes &&
+        bytes.data() + bytes.size() <= whole.data() + whole.size())
+      << "these bytes are not in the segment";
+  return {static_cast<uint64_t>(bytes.data() - whole.data()), static_cast<uint32_t>(bytes.size())};
+}
+
 }  // namespace atl

@@ -125,13 +125,15 @@ class Segment {
     return At<PortMetrics>(layout_.metrics_at)[port];
   }
 
-  // One word for each block of a class, and one hint bit (buffer_pool.h).
+  // One word for each block of a class, and one hint bit (block_pool.h).
   std::span<std::atomic<uint32_t>> block_words(int block_class) const;
   std::span<std::atomic<uint64_t>> hints(int block_class) const;
   // Page aligned; may be registered with io_uring as fixed buffers (in pieces of at most 1 GiB).
   MutSpan area() const { return {base() + layout_.area_at, layout_.area_bytes}; }
   // The bytes that a reference names, or kInvalid.
   Result<MutSpan> Resolve(BufferRef ref) const;
+  // The reference to bytes of the area, which these must be.
+  BufferRef RefOf(ConstSpan bytes) const;
 
   // All bytes, for tests that damage them.
   MutSpan raw() const { return {base(), mapping_.size()}; }

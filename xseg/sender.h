@@ -48,7 +48,7 @@ class Sender {
   bool HasAnswers() const { return reader_.has_taken() || hot_->answers.load() != 0; }
 
   void Drop(unsigned number);
-  Buffer& BufferOf(unsigned number) { return buffers_[number]; }
+  SharedBuffer& BufferOf(unsigned number) { return buffers_[number]; }
   // Slots that are out: prepared, submitted or answered and not yet dropped.
   unsigned used() const { return used_; }
   unsigned capacity() const { return static_cast<unsigned>(slots_.size()); }
@@ -60,7 +60,7 @@ class Sender {
   MailboxReader reader_;
   std::array<uint64_t, kMailboxWords> free_{};
   unsigned used_ = 0;
-  std::vector<Buffer> buffers_;
+  std::vector<SharedBuffer> buffers_;
 };
 
 }  // namespace atl

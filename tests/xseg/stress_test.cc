@@ -125,7 +125,7 @@ class SenderWorker {
     while (auto answer = port_->Collect()) {
       --out_;
       if (answer->code() != Code::kOk) return kBadAnswer;
-      const Buffer buffer = answer->TakeBuffer();
+      const SharedBuffer buffer = answer->TakeBuffer();
       Check check;
       std::memcpy(&check, answer->arguments().data(), sizeof(check));
       if (check.seed != static_cast<uint32_t>(answer->trace()) + 1) return kBadAnswer;

@@ -63,15 +63,15 @@ struct PoolParts {
 };
 PoolParts PartsOf(const Segment& segment);
 
-class BufferPool;
+class BlockPool;
 
 // Owns bytes of a pool and frees them; move-only. Outlived by its pool.
-class Buffer {
+class SharedBuffer {
  public:
-  Buffer() = default;
-  Buffer(Buffer&& other) noexcept
+  SharedBuffer() = default;
+  SharedBuffer(SharedBuffer&& other) noexcept
       : pool_(std::exchange(other.pool_, nullptr)), bytes_(std::exchange(other.bytes_, {})) {}
-  Buffer& operator=(Buffer&& other) noexcept {
+  SharedBuffer& operator=(SharedBuffer&& other) noexcept {
     if (this != &other) {
       Free();
       pool_ = std::exchange(other.pool_, nullptr);
@@ -79,7 +79,7 @@ class Buffer {
     }
     return *this;
   }
-  ~Buffer() { Free(); }
+  ~SharedBuffer() { Free(); }
 
   bool valid() const { return pool_ != nullptr; }
   // As many bytes as were asked for.
@@ -94,27 +94,27 @@ class Buffer {
   }
 
  private:
-  friend class BufferPool;
-  Buffer(BufferPool* pool, MutSpan bytes) : pool_(pool), bytes_(bytes) {}
-  BufferPool* pool_ = nullptr;
+  friend class BlockPool;
+  SharedBuffer(BlockPool* pool, MutSpan bytes) : pool_(pool), bytes_(bytes) {}
+  BlockPool* pool_ = nullptr;
   MutSpan bytes_;
 };
 
-class BufferPool {
+class BlockPool {
  public:
-  BufferPool(PoolParts parts, PortIndex owner);
+  BlockPool(PoolParts parts, PortIndex owner);
   // Buffers have ended before, or the pool was told to Forget.
-  ~BufferPool() { Flush(); }
-  BufferPool(const BufferPool&) = delete;
-  BufferPool& operator=(const BufferPool&) = delete;
+  ~BlockPool() { Flush(); }
+  BlockPool(const BlockPool&) = delete;
+  BlockPool& operator=(const BlockPool&) = delete;
 
   // Nothing if no block is left: wait until some request is answered. 1 <= bytes <=
   // kMaxBufferBytes.
-  std::optional<Buffer> Allocate(size_t bytes);
+  std::optional<SharedBuffer> Allocate(size_t bytes);
   MutSpan area() const { return parts_.area; }
 
-  // What Buffer does. kInvalid, and nothing changes, unless every block of it is in use by this
-  // port.
+  // What SharedBuffer does. kInvalid, and nothing changes, unless every block of it is in use by
+  // this port.
   Status Free(BufferRef ref);
   // Blocks that are out as buffers.
   uint64_t in_use() const { return in_use_; }
@@ -137,7 +137,7 @@ class BufferPool {
   bool TryTakeRun(BlockRun run);
   void GiveBack(int block_class, uint32_t block);
   std::optional<BlockRun> RunOf(BufferRef ref) const;
-  Buffer MakeBuffer(int block_class, uint32_t block, size_t bytes);
+  SharedBuffer MakeBuffer(int block_class, uint32_t block, size_t bytes);
 
   PoolParts parts_;
   PortIndex owner_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "xseg/buffer_pool.h"
+#include "xseg/block_pool.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -12,13 +12,13 @@
 namespace atl {
 namespace {
 
-class BufferPoolTest : public testing::Test {
+class BlockPoolTest : public testing::Test {
  protected:
   std::unique_ptr<Segment> segment_ = MakeSegment();  // 64 x 4 KiB, 16 x 64 KiB, 40 x 1 MiB.
-  BufferPool pool_{PartsOf(*segment_), 1};
+  BlockPool pool_{PartsOf(*segment_), 1};
 };
 
-TEST_F(BufferPoolTest, GivesWhatWasAskedForPageAligned) {
+TEST_F(BlockPoolTest, GivesWhatWasAskedForPageAligned) {
   for (const size_t size : {1ul, 4096ul, 4097ul, 65536ul, 65537ul, 1ul << 20, 5ul << 20}) {
     auto buffer = pool_.Allocate(size);
     ASSERT_TRUE(buffer) << size;
@@ -30,7 +30,7 @@ TEST_F(BufferPoolTest, GivesWhatWasAskedForPageAligned) {
   EXPECT_EQ(pool_.in_use(), 0u);
 }
 
-TEST_F(BufferPoolTest, ReachesTheLargestSizeAndNoMore) {
+TEST_F(BlockPoolTest, ReachesTheLargestSizeAndNoMore) {
   auto buffer = pool_.Allocate(kMaxBufferBytes);
   ASSERT_TRUE(buffer);
   EXPECT_EQ(pool_.in_use(), 32u);
@@ -38,15 +38,15 @@ TEST_F(BufferPoolTest, ReachesTheLargestSizeAndNoMore) {
   EXPECT_DEATH((void)pool_.Allocate(kMaxBufferBytes + 1), "CHECK failed");
 }
 
-TEST_F(BufferPoolTest, ExhaustionIsAValueAndSmallOnesFallBackToLargerBlocks) {
-  std::vector<Buffer> all;
+TEST_F(BlockPoolTest, ExhaustionIsAValueAndSmallOnesFallBackToLargerBlocks) {
+  std::vector<SharedBuffer> all;
   while (auto buffer = pool_.Allocate(4096)) all.push_back(std::move(*buffer));
   EXPECT_EQ(all.size(), 64u + 16 + 40);
   all.clear();
   EXPECT_TRUE(pool_.Allocate(kMaxBufferBytes));
 }
 
-TEST_F(BufferPoolTest, TheFreeStructureRefusesADoubleFree) {
+TEST_F(BlockPoolTest, TheFreeStructureRefusesADoubleFree) {
   auto buffer = pool_.Allocate(4096);
   const BufferRef ref = buffer->ref();
   ASSERT_TRUE(pool_.Free(ref).ok());
@@ -55,8 +55,8 @@ TEST_F(BufferPoolTest, TheFreeStructureRefusesADoubleFree) {
   EXPECT_EQ(pool_.in_use(), 0u);
 }
 
-TEST_F(BufferPoolTest, RefusesToFreeWhatIsNotItsOwn) {
-  BufferPool other(PartsOf(*segment_), 2);
+TEST_F(BlockPoolTest, RefusesToFreeWhatIsNotItsOwn) {
+  BlockPool other(PartsOf(*segment_), 2);
   auto buffer = other.Allocate(100);
   EXPECT_EQ(pool_.Free(buffer->ref()).code(), Code::kInvalid);
   EXPECT_EQ(pool_.Free({buffer->ref().offset + 1, 10}).code(), Code::kInvalid);
@@ -64,10 +64,10 @@ TEST_F(BufferPoolTest, RefusesToFreeWhatIsNotItsOwn) {
   EXPECT_EQ(pool_.Free({}).code(), Code::kInvalid);
 }
 
-TEST_F(BufferPoolTest, TwoPoolsNeverShareABlock) {
-  BufferPool other(PartsOf(*segment_), 2);
-  std::vector<Buffer> mine;
-  std::vector<Buffer> theirs;
+TEST_F(BlockPoolTest, TwoPoolsNeverShareABlock) {
+  BlockPool other(PartsOf(*segment_), 2);
+  std::vector<SharedBuffer> mine;
+  std::vector<SharedBuffer> theirs;
   std::set<uint64_t> offsets;
   while (true) {
     auto a = pool_.Allocate(4096);
@@ -80,9 +80,9 @@ TEST_F(BufferPoolTest, TwoPoolsNeverShareABlock) {
   }
 }
 
-TEST_F(BufferPoolTest, BlocksOfTheDeadAreFoundAndFreed) {
+TEST_F(BlockPoolTest, BlocksOfTheDeadAreFoundAndFreed) {
   {
-    BufferPool dead(PartsOf(*segment_), 3);
+    BlockPool dead(PartsOf(*segment_), 3);
     for (int i = 0; i < 10; ++i) dead.Allocate(4096)->Disown();
     dead.Allocate(3 << 20)->Disown();
     {
@@ -98,18 +98,18 @@ TEST_F(BufferPoolTest, BlocksOfTheDeadAreFoundAndFreed) {
 }
 
 // Killed after it freed a block and before it set the hint: the block is found all the same.
-TEST_F(BufferPoolTest, ALostHintLosesNoBlock) {
+TEST_F(BlockPoolTest, ALostHintLosesNoBlock) {
   for (int c = 0; c < kBlockClasses; ++c) {
     for (auto& hint : segment_->hints(c)) hint.store(0);
   }
-  std::vector<Buffer> all;
+  std::vector<SharedBuffer> all;
   while (auto buffer = pool_.Allocate(4096)) all.push_back(std::move(*buffer));
   EXPECT_EQ(all.size(), 64u + 16 + 40);
 }
 
 // Killed after it took a block and before it cleared the hint.
-TEST_F(BufferPoolTest, AFalseHintGivesNoBlockTwice) {
-  std::vector<Buffer> all;
+TEST_F(BlockPoolTest, AFalseHintGivesNoBlockTwice) {
+  std::vector<SharedBuffer> all;
   std::set<uint64_t> offsets;
   while (auto buffer = pool_.Allocate(4096)) {
     for (int c = 0; c < kBlockClasses; ++c) {
@@ -122,7 +122,7 @@ TEST_F(BufferPoolTest, AFalseHintGivesNoBlockTwice) {
 }
 
 // Each thread stamps its buffers and checks that nobody else wrote to them.
-TEST_F(BufferPoolTest, ManyThreadsTakeAndFreeAtOnce) {
+TEST_F(BlockPoolTest, ManyThreadsTakeAndFreeAtOnce) {
   const char* given = std::getenv("ATOLL_SEED");
   const uint64_t seed = given ? std::strtoull(given, nullptr, 10) : std::random_device{}();
   std::cout << "ATOLL_SEED=" << seed << "\n";
@@ -131,8 +131,8 @@ TEST_F(BufferPoolTest, ManyThreadsTakeAndFreeAtOnce) {
   for (PortIndex owner = 2; owner < 6; ++owner) {
     threads.emplace_back([&, owner] {
       std::mt19937_64 random(seed + owner);
-      BufferPool pool(PartsOf(*segment_), owner);
-      std::vector<Buffer> held;
+      BlockPool pool(PartsOf(*segment_), owner);
+      std::vector<SharedBuffer> held;
       for (int i = 0; i < 20'000; ++i) {
         if (held.size() > 6 || (!held.empty() && random() % 2 == 0)) {
           const size_t at = random() % held.size();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "xseg/buffer_pool.h"
+#include "xseg/block_pool.h"
 
 #include <algorithm>
 
@@ -30,20 +30,20 @@ PoolParts PartsOf(const Segment& segment) {
   return parts;
 }
 
-BufferRef Buffer::ref() const {
+BufferRef SharedBuffer::ref() const {
   if (!valid()) return {};
   return {static_cast<uint64_t>(bytes_.data() - pool_->area().data()),
           static_cast<uint32_t>(bytes_.size())};
 }
 
-void Buffer::Free() {
+void SharedBuffer::Free() {
   if (pool_ == nullptr) return;
   const Status freed = pool_->Free(ref());
   CHECK(freed.ok()) << freed.ToString();
   Disown();
 }
 
-BufferPool::BufferPool(PoolParts parts, PortIndex owner) : parts_(parts), owner_(owner) {
+BlockPool::BlockPool(PoolParts parts, PortIndex owner) : parts_(parts), owner_(owner) {
   for (int c = 0; c < kBlockClasses; ++c) {
     cache_limit_[c] = std::min(kMostCached[c], parts_.classes[c].words.size() / 32);
     cached_[c].reserve(cache_limit_[c]);
@@ -53,18 +53,18 @@ BufferPool::BufferPool(PoolParts parts, PortIndex owner) : parts_(parts), owner_
   }
 }
 
-void BufferPool::Flush() {
+void BlockPool::Flush() {
   for (int c = 0; c < kBlockClasses; ++c) {
     for (const uint32_t block : cached_[c]) FreeWord(parts_.classes[c], block);
     cached_[c].clear();
   }
 }
 
-void BufferPool::Forget() {
+void BlockPool::Forget() {
   for (auto& blocks : cached_) blocks.clear();
 }
 
-std::optional<Buffer> BufferPool::Allocate(size_t bytes) {
+std::optional<SharedBuffer> BlockPool::Allocate(size_t bytes) {
   CHECK(bytes > 0 && bytes <= kMaxBufferBytes);
   for (int c = 0; c < kBlockClasses; ++c) {
     if (bytes > kBlockBytes[c]) continue;
@@ -82,13 +82,13 @@ std::optional<Buffer> BufferPool::Allocate(size_t bytes) {
   return MakeBuffer(kLargest, *first, bytes);
 }
 
-Buffer BufferPool::MakeBuffer(int block_class, uint32_t block, size_t bytes) {
+SharedBuffer BlockPool::MakeBuffer(int block_class, uint32_t block, size_t bytes) {
   const uint64_t offset =
       parts_.classes[block_class].area_offset + block * kBlockBytes[block_class];
-  return Buffer(this, parts_.area.subspan(offset, bytes));
+  return SharedBuffer(this, parts_.area.subspan(offset, bytes));
 }
 
-std::optional<uint32_t> BufferPool::TakeBlock(int block_class) {
+std::optional<uint32_t> BlockPool::TakeBlock(int block_class) {
   auto& cached = cached_[block_class];
   if (!cached.empty()) {
     const uint32_t block = cached.back();
@@ -101,7 +101,7 @@ std::optional<uint32_t> BufferPool::TakeBlock(int block_class) {
   return TakeAny(block_class);
 }
 
-bool BufferPool::TryTake(int block_class, uint32_t block) {
+bool BlockPool::TryTake(int block_class, uint32_t block) {
   auto& word = parts_.classes[block_class].words[block];
   uint32_t expected = 0;
   return word.load(std::memory_order_relaxed) == 0 &&
@@ -109,7 +109,7 @@ bool BufferPool::TryTake(int block_class, uint32_t block) {
                                       std::memory_order_acq_rel, std::memory_order_relaxed);
 }
 
-std::optional<uint32_t> BufferPool::TakeHinted(int block_class) {
+std::optional<uint32_t> BlockPool::TakeHinted(int block_class) {
   const auto& part = parts_.classes[block_class];
   for (size_t i = 0; i < part.hints.size(); ++i) {
     const size_t at = (next_hint_[block_class] + i) % part.hints.size();
@@ -126,7 +126,7 @@ std::optional<uint32_t> BufferPool::TakeHinted(int block_class) {
   return std::nullopt;
 }
 
-std::optional<uint32_t> BufferPool::TakeAny(int block_class) {
+std::optional<uint32_t> BlockPool::TakeAny(int block_class) {
   const auto& part = parts_.classes[block_class];
   for (uint32_t block = 0; block < part.words.size(); ++block) {
     if (!TryTake(block_class, block)) continue;
@@ -138,7 +138,7 @@ std::optional<uint32_t> BufferPool::TakeAny(int block_class) {
 
 // From the far end, since single blocks are usually taken from the near one. Blocks are looked at
 // before they are taken, so that a search holds none that it does not need.
-std::optional<uint32_t> BufferPool::TakeRun(uint32_t count) {
+std::optional<uint32_t> BlockPool::TakeRun(uint32_t count) {
   const auto& part = parts_.classes[kLargest];
   for (const uint32_t block : cached_[kLargest]) FreeWord(part, block);
   cached_[kLargest].clear();
@@ -152,7 +152,7 @@ std::optional<uint32_t> BufferPool::TakeRun(uint32_t count) {
   return std::nullopt;
 }
 
-bool BufferPool::TryTakeRun(BlockRun run) {
+bool BlockPool::TryTakeRun(BlockRun run) {
   const auto& part = parts_.classes[run.block_class];
   for (uint32_t i = 0; i < run.count; ++i) {
     if (TryTake(run.block_class, run.first + i)) {
@@ -165,7 +165,7 @@ bool BufferPool::TryTakeRun(BlockRun run) {
   return true;
 }
 
-std::optional<BufferPool::BlockRun> BufferPool::RunOf(BufferRef ref) const {
+std::optional<BlockPool::BlockRun> BlockPool::RunOf(BufferRef ref) const {
   if (ref.empty() || !ref.FitsIn(parts_.area.size())) return std::nullopt;
   for (int c = 0; c < kBlockClasses; ++c) {
     const auto& part = parts_.classes[c];
@@ -179,7 +179,7 @@ std::optional<BufferPool::BlockRun> BufferPool::RunOf(BufferRef ref) const {
   return std::nullopt;
 }
 
-Status BufferPool::Free(BufferRef ref) {
+Status BlockPool::Free(BufferRef ref) {
   const auto run = RunOf(ref);
   if (!run) return {Code::kInvalid, "freeing what is no buffer"};
   const auto words = parts_.classes[run->block_class].words.subspan(run->first, run->count);
@@ -194,7 +194,7 @@ Status BufferPool::Free(BufferRef ref) {
   return {};
 }
 
-void BufferPool::GiveBack(int block_class, uint32_t block) {
+void BlockPool::GiveBack(int block_class, uint32_t block) {
   auto& cached = cached_[block_class];
   if (cached.size() >= cache_limit_[block_class]) {
     FreeWord(parts_.classes[block_class], block);
