@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/client/unix_socket.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace atl {
+namespace {
+
+constexpr int kBacklog = 64;
+
+Result<sockaddr_un> AddressOf(const std::string& path) {
+  sockaddr_un address{};
+  if (path.size() > kMaxSocketPath) {
+    return Status(Code::kInvalid, fmt::format("{}: the path of a socket has at most {} bytes",
+                                              path, kMaxSocketPath));
+  }
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+Result<Fd> MakeSocket() {
+  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return Status::FromErrno(errno, "socket");
+  return fd;
+}
+
+}  // namespace
+
+Result<Fd> ConnectUnix(const std::string& path) {
+  ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
+  ASSIGN_OR_RETURN(Fd fd, MakeSocket());
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return Status::FromErrno(errno, path);
+  }
+  return fd;
+}
+
+Result<Fd> ListenUnix(const std::string& path) {
+  ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
+  ASSIGN_OR_RETURN(Fd fd, MakeSocket());
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return Status::FromErrno(errno, path);
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return Status::FromErrno(errno, path);
+  }
+  // Nobody can connect before listen, so there is no moment at which others may.
+  if (chmod(path.c_str(), 0600) != 0) return Status::FromErrno(errno, path);
+  if (listen(fd.get(), kBacklog) != 0) return Status::FromErrno(errno, path);
+  return fd;
+}
+
+Result<PeerCredentials> CredentialsOf(int fd) {
+  ucred credentials{};
+  socklen_t size = sizeof(credentials);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+    return Status::FromErrno(errno, "SO_PEERCRED");
+  }
+  return PeerCredentials{credentials.pid, credentials.uid};
+}
+
+Task<Status> ReceiveAll(Executor& executor, int fd, MutSpan out) {
+  while (!out.empty()) {
+    const int got = co_await executor.ring().Recv(fd, out, MSG_WAITALL);
+    if (got == -EINTR || got == -EAGAIN) continue;
+    if (got == 0) co_return Status(Code::kUnavailable, "the connection is closed");
+    if (got < 0) co_return Status(Code::kUnavailable, std::strerror(-got));
+    out = out.subspan(static_cast<size_t>(got));
+  }
+  co_return Status();
+}
+
+Task<Status> SendAll(Executor& executor, int fd, ConstSpan data) {
+  while (!data.empty()) {
+    const int sent = co_await executor.ring().Send(fd, data, MSG_NOSIGNAL);
+    if (sent == -EINTR || sent == -EAGAIN) continue;
+    if (sent <= 0) co_return Status(Code::kUnavailable, std::strerror(-sent));
+    data = data.subspan(static_cast<size_t>(sent));
+  }
+  co_return Status();
+}
+
+}  // namespace atl
