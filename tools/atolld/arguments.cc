@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <boost/program_options.hpp>
+#include <iostream>
+#include <string>
+
+#include "tools/atolld/daemon.h"
+#include "tools/config/load.h"
+#include "tools/config/version.h"
+
+namespace atl {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr int kWrongUsage = 2;
+
+struct Arguments {
+  std::string config;
+  int ready_fd = -1;
+  bool help = false;
+  bool version = false;
+};
+
+po::options_description Options(Arguments* arguments) {
+  po::options_description options("atolld, the Atoll node daemon: atolld [--config FILE]");
+  options.add_options()  //
+      ("config", po::value(&arguments->config)->value_name("FILE"),
+       "configuration; else $ATOLL_CONFIG, ./var/atoll.conf or /etc/atoll/atoll.conf")  //
+      ("ready-fd", po::value(&arguments->ready_fd)->value_name("FD"),
+       "a pipe on which to say 'ready' or what went wrong")  //
+      ("version", po::bool_switch(&arguments->version), "show the version")(
+          "help", po::bool_switch(&arguments->help), "show this");
+  return options;
+}
+
+// One line an event on stderr, wherever that leads: a terminal, a journal or a file.
+void SetUpLog(const std::string& level) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("atolld"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %v");
+  spdlog::set_level(spdlog::level::from_str(level));
+  spdlog::flush_on(spdlog::level::info);
+}
+
+}  // namespace
+
+int DaemonMain(int argc, char** argv) {
+  Arguments arguments;
+  const po::options_description options = Options(&arguments);
+  try {
+    po::variables_map values;
+    po::store(po::command_line_parser(argc, argv).options(options).positional({}).run(), values);
+    po::notify(values);
+  } catch (const po::error& error) {
+    fmt::print(stderr, "atolld: {}; see atolld --help\n", error.what());
+    return kWrongUsage;
+  }
+  if (arguments.help) {
+    std::cout << options;
+    return 0;
+  }
+  if (arguments.version) {
+    fmt::print("atolld {}\n", Version());
+    return 0;
+  }
+  const auto path = FindConfig(arguments.config);
+  auto config = path.ok() ? LoadConfig(*path) : Result<NodeConfig>(path.status());
+  if (!config.ok()) {
+    fmt::print(stderr, "atolld: {}\n", config.status().message());
+    return 1;
+  }
+  SetUpLog(config->log_level);
+  return RunDaemon(*config, {.ready_fd = arguments.ready_fd});
+}
+
+}  // namespace atl

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What `atolld` runs: the node that a configuration describes, with its stores, its peers and its
+// front ends. The daemon around it (daemon.h) knows it by this class only.
+//
+// Lifetime: Stop is the last call before the destructor.
+// Threads: belongs to the executor's thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "peers/client/atoll.h"
+#include "peers/client/node_control.h"
+#include "tools/config/node_config.h"
+#include "xseg/base/executor.h"
+#include "xseg/base/status.h"
+#include "xseg/base/task.h"
+
+namespace atl {
+
+class Node {
+ public:
+  virtual ~Node() = default;
+
+  // Serves when it returns: stores are open, sockets listen. `config` and `executor` outlive it.
+  static Task<Result<std::unique_ptr<Node>>> Start(const NodeConfig& config, Executor& executor);
+
+  virtual Atoll& atoll() = 0;
+  virtual std::vector<PeerState> Peers() = 0;
+  // kNotFound if there is no peer of this name, kUnsupported where peers share a process.
+  virtual Task<Status> RestartPeer(std::string name) = 0;
+  virtual Task<Result<Report>> GetReport(ReportSpec spec) = 0;
+  // Lets no request in any more, finishes and flushes what is in flight, gives up what it holds.
+  virtual Task<void> Stop() = 0;
+};
+
+}  // namespace atl

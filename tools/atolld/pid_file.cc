@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/atolld/pid_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+namespace atl {
+namespace {
+
+struct flock WholeFile() {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+// For a holder in another pid namespace the kernel has no number; the file does.
+pid_t WrittenPid(int fd) {
+  char text[32] = {};
+  if (pread(fd, text, sizeof(text) - 1, 0) <= 0) return 0;
+  return static_cast<pid_t>(std::strtol(text, nullptr, 10));
+}
+
+std::optional<pid_t> HolderOfFd(int fd) {
+  struct flock lock = WholeFile();
+  if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return std::nullopt;
+  return lock.l_pid > 0 ? lock.l_pid : WrittenPid(fd);
+}
+
+}  // namespace
+
+Result<PidFile> PidFile::Acquire(const std::string& path) {
+  Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (!fd.valid()) return Status::FromErrno(errno, path);
+  struct flock lock = WholeFile();
+  if (fcntl(fd.get(), F_SETLK, &lock) != 0) {
+    if (errno != EAGAIN && errno != EACCES) return Status::FromErrno(errno, path);
+    return Status(Code::kBusy, fmt::format("a node is running on this state folder already (pid {})",
+                                           HolderOfFd(fd.get()).value_or(0)));
+  }
+  const std::string text = fmt::format("{}\n", getpid());
+  const bool written = ftruncate(fd.get(), 0) == 0 &&
+                       pwrite(fd.get(), text.data(), text.size(), 0) ==
+                           static_cast<ssize_t>(text.size());
+  if (!written) return Status::FromErrno(errno == 0 ? ENOSPC : errno, path);
+  return PidFile(std::move(fd));
+}
+
+PidFile::~PidFile() {
+  // The file stays: removing it could take away one that a successor has locked just now.
+  if (fd_.valid()) [[maybe_unused]] const int ignored = ftruncate(fd_.get(), 0);
+}
+
+std::optional<pid_t> PidFile::HolderOf(const std::string& path) {
+  const Fd fd(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd.valid()) return std::nullopt;
+  return HolderOfFd(fd.get());
+}
+
+}  // namespace atl
