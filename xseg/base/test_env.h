@@ -54,6 +54,7 @@ class TestEnv : public Env {
   }
 
  private:
+  // Detached, so that nothing of it is left to run when the outcome is seen.
   template <typename T>
   static internal::Detached Store(Task<T> task, std::optional<T>* out) {
     out->emplace(co_await task);
