@@ -51,9 +51,8 @@ constexpr bool RowsFollow(OpList<Ops...>) {
 static_assert(RowsFollow(ControlOps{}), "one name for each operation, in the order of the list");
 
 constexpr bool NumbersAscend() {
-  return std::ranges::adjacent_find(kNames, [](const OpName& a, const OpName& b) {
-           return a.op >= b.op;
-         }) == kNames.end();
+  return std::ranges::adjacent_find(
+             kNames, [](const OpName& a, const OpName& b) { return a.op >= b.op; }) == kNames.end();
 }
 static_assert(NumbersAscend(), "a number is used once");
 

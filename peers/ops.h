@@ -69,7 +69,8 @@ struct WireRow {
 
 struct Nothing {};
 
-// --- Volumes: the calls of `Atoll` (peers/client/atoll.h), sent by CLI and control service --------
+// --- Volumes: the calls of `Atoll` (peers/client/atoll.h), sent by CLI and control service
+// --------
 
 struct CreateOp {
   using Wire = WireRow<Op::kCreate, ResourceInfo, Repeat::kHarmless>;

@@ -22,8 +22,8 @@ Result<FrameHeader> ParseFrameHeader(const std::array<std::byte, kFrameHeaderByt
     return Status(Code::kInvalid, "these bytes are no frame of the node's protocol");
   }
   if (version != kFrameVersion) {
-    return Status(Code::kUnsupported, fmt::format("protocol version {}; this side speaks {}",
-                                                  version, kFrameVersion));
+    return Status(Code::kUnsupported,
+                  fmt::format("protocol version {}; this side speaks {}", version, kFrameVersion));
   }
   const bool request = expected == FrameKind::kRequest;
   if (header.body_bytes > (request ? kMaxRequestBody : kMaxReplyBody) ||

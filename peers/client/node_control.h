@@ -29,10 +29,10 @@ struct NodeStatus {
   std::string config;     // The file it was started with.
   std::string state_dir;
   int64_t pid = 0;
-  int64_t started_ns = 0;      // Since 1970 UTC.
-  int64_t uptime_ns = 0;       // By the clock that runs on through suspend.
-  std::string nbd_socket;      // Empty: none.
-  std::string nbd_tcp;         // "host:port", or empty.
+  int64_t started_ns = 0;  // Since 1970 UTC.
+  int64_t uptime_ns = 0;   // By the clock that runs on through suspend.
+  std::string nbd_socket;  // Empty: none.
+  std::string nbd_tcp;     // "host:port", or empty.
   std::vector<PeerState> peers;
 };
 

@@ -131,8 +131,7 @@ struct SessionOps {
     CO_ASSIGN_OR_RETURN(O op, DecodeMessage<O>(body));
     if constexpr (std::is_same_v<O, WriteOp>) {
       auto io = co_await s.Prepare(op.handle, header.payload_bytes);
-      CO_RETURN_IF_ERROR(
-          co_await s.ReceivePayload(io.ok() ? &*io : nullptr, header.payload_bytes));
+      CO_RETURN_IF_ERROR(co_await s.ReceivePayload(io.ok() ? &*io : nullptr, header.payload_bytes));
       s.Start(io.ok() ? FinishWrite(s, header, op, *std::move(io))
                       : Refuse(s, header, io.status()));
       co_return Status();
@@ -143,8 +142,7 @@ struct SessionOps {
     if constexpr (std::is_same_v<O, ReadOp>) {
       if (op.length > kMaxFramePayload) co_return Status(Code::kLimit, "a read that is too long");
       auto io = co_await s.Prepare(op.handle, op.length);
-      s.Start(io.ok() ? FinishRead(s, header, op, *std::move(io))
-                      : Refuse(s, header, io.status()));
+      s.Start(io.ok() ? FinishRead(s, header, op, *std::move(io)) : Refuse(s, header, io.status()));
     } else if constexpr (!std::is_same_v<O, WriteOp>) {
       s.Start(Finish(s, header, std::move(op)));
     }

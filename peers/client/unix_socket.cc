@@ -19,8 +19,8 @@ constexpr int kBacklog = 64;
 Result<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address{};
   if (path.size() > kMaxSocketPath) {
-    return Status(Code::kInvalid, fmt::format("{}: the path of a socket has at most {} bytes",
-                                              path, kMaxSocketPath));
+    return Status(Code::kInvalid, fmt::format("{}: the path of a socket has at most {} bytes", path,
+                                              kMaxSocketPath));
   }
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), path.size());

@@ -12,9 +12,9 @@
 #include "peers/client/control_server.h"
 #include "tools/atolld/daemon_control.h"
 #include "tools/atolld/node.h"
-#include "tools/atolld/pid_file.h"
 #include "tools/atolld/ready.h"
 #include "tools/atolld/signals.h"
+#include "tools/config/pid_file.h"
 #include "xseg/base/executor.h"
 #include "xseg/base/sync.h"
 

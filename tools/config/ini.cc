@@ -93,8 +93,8 @@ Status ConfigError(std::string_view file, int line, std::string_view what) {
 
 Result<std::vector<IniSection>> ParseIni(std::string_view text, std::string_view file) {
   if (text.size() > kMaxConfigBytes) {
-    return Status(Code::kLimit, fmt::format("{}: a configuration has at most {} bytes", file,
-                                            kMaxConfigBytes));
+    return Status(Code::kLimit,
+                  fmt::format("{}: a configuration has at most {} bytes", file, kMaxConfigBytes));
   }
   IniParser parser(file);
   while (!text.empty()) {

@@ -77,9 +77,9 @@ Status ReadSection(NodeConfig& config, const IniSection& section) {
   constexpr std::string_view kKnown[] = {"node", "store"};
   if (section.kind == "node") return ReadNode(config, section);
   if (section.kind == "store") return ReadStore(config, section);
-  return ConfigError(config.file, section.line,
-                     fmt::format("unknown section [{}]{}", section.kind,
-                                 Suggest(section.kind, kKnown)));
+  return ConfigError(
+      config.file, section.line,
+      fmt::format("unknown section [{}]{}", section.kind, Suggest(section.kind, kKnown)));
 }
 
 void FillStores(NodeConfig& config) {
@@ -132,8 +132,8 @@ std::string Describe(std::span<const KeyRow<Target>> rows, std::string_view plac
     for (std::string line; std::getline(help, line);) text += "# " + line + "\n";
     const bool chosen = row.key == "placement";
     const std::string_view value = chosen ? placement : row.fallback;
-    text += fmt::format("{}{} ={}{}\n", value.empty() ? "#" : "", row.key,
-                        value.empty() ? "" : " ", value);
+    text += fmt::format("{}{} ={}{}\n", value.empty() ? "#" : "", row.key, value.empty() ? "" : " ",
+                        value);
   }
   return text;
 }

@@ -76,13 +76,30 @@ TEST(Config, ErrorsNameTheLineAndTheNearestWord) {
 
 TEST(Config, RefusesWhatMakesNoSense) {
   for (const char* text : {
-           "[node]\nshards = many\n", "[node]\nshards = -1\n", "[node]\nshards = 99999999999\n",
-           "[node]\nlease_seconds = 0\n", "[node]\nnbd_tcp = here\n", "[node]\nnbd_tcp = :1\n",
-           "[node]\nnbd_tcp = a:70000\n", "[node]\nstate =\n", "[node]\nlog_level = loud\n",
-           "[node]\ncatalog = nowhere\n", "[node name]\n", "[store]\n", "[store a]\n[store a]\n",
-           "[store a]\ndefault = yes\n[store b]\ndefault = yes\n", "[store a]\ndefault = perhaps\n",
-           "[store a]\nfilters = delay:ms\n", "[node]\nstate = a\nstate = b\n", "[node]\n[node]\n",
-           "key = value\n", "[node\n", "[]\n", "[no de]\n", "nonsense\n", "[node]\n= x\n",
+           "[node]\nshards = many\n",
+           "[node]\nshards = -1\n",
+           "[node]\nshards = 99999999999\n",
+           "[node]\nlease_seconds = 0\n",
+           "[node]\nnbd_tcp = here\n",
+           "[node]\nnbd_tcp = :1\n",
+           "[node]\nnbd_tcp = a:70000\n",
+           "[node]\nstate =\n",
+           "[node]\nlog_level = loud\n",
+           "[node]\ncatalog = nowhere\n",
+           "[node name]\n",
+           "[store]\n",
+           "[store a]\n[store a]\n",
+           "[store a]\ndefault = yes\n[store b]\ndefault = yes\n",
+           "[store a]\ndefault = perhaps\n",
+           "[store a]\nfilters = delay:ms\n",
+           "[node]\nstate = a\nstate = b\n",
+           "[node]\n[node]\n",
+           "key = value\n",
+           "[node\n",
+           "[]\n",
+           "[no de]\n",
+           "nonsense\n",
+           "[node]\n= x\n",
        }) {
     EXPECT_NE(ErrorOf(text), "no error") << text;
     EXPECT_EQ(ErrorOf(text).find('\n'), std::string::npos) << "an error is one line";

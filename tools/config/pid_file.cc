@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/atolld/pid_file.h"
+#include "tools/config/pid_file.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -12,7 +12,7 @@ namespace atl {
 namespace {
 
 struct flock WholeFile() {
-  struct flock lock {};
+  struct flock lock{};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
   return lock;
@@ -39,20 +39,22 @@ Result<PidFile> PidFile::Acquire(const std::string& path) {
   struct flock lock = WholeFile();
   if (fcntl(fd.get(), F_SETLK, &lock) != 0) {
     if (errno != EAGAIN && errno != EACCES) return Status::FromErrno(errno, path);
-    return Status(Code::kBusy, fmt::format("a node is running on this state folder already (pid {})",
-                                           HolderOfFd(fd.get()).value_or(0)));
+    return Status(Code::kBusy,
+                  fmt::format("a node is running on this state folder already (pid {})",
+                              HolderOfFd(fd.get()).value_or(0)));
   }
   const std::string text = fmt::format("{}\n", getpid());
-  const bool written = ftruncate(fd.get(), 0) == 0 &&
-                       pwrite(fd.get(), text.data(), text.size(), 0) ==
-                           static_cast<ssize_t>(text.size());
+  const bool written =
+      ftruncate(fd.get(), 0) == 0 &&
+      pwrite(fd.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
   if (!written) return Status::FromErrno(errno == 0 ? ENOSPC : errno, path);
   return PidFile(std::move(fd));
 }
 
 PidFile::~PidFile() {
   // The file stays: removing it could take away one that a successor has locked just now.
-  if (fd_.valid()) [[maybe_unused]] const int ignored = ftruncate(fd_.get(), 0);
+  if (fd_.valid()) [[maybe_unused]]
+    const int ignored = ftruncate(fd_.get(), 0);
 }
 
 std::optional<pid_t> PidFile::HolderOf(const std::string& path) {

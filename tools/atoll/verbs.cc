@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/atoll/verbs.h"
+
+#include <array>
+
+namespace atl {
+namespace {
+
+constexpr ArgumentRow kVolume[] = {{"NAME", true, Words::kVolume}};
+constexpr ArgumentRow kSnapshot[] = {{"NAME", true, Words::kSnapshot}};
+constexpr ArgumentRow kResource[] = {{"NAME", true, Words::kResource}};
+constexpr ArgumentRow kNewName[] = {{"NAME"}};
+constexpr ArgumentRow kStoreName[] = {{"NAME", true, Words::kStore}};
+constexpr ArgumentRow kRename[] = {{"NAME", true, Words::kVolume}, {"NEW"}};
+constexpr ArgumentRow kImport[] = {{"FILE", true, Words::kFile}, {"NAME"}};
+constexpr ArgumentRow kExport[] = {{"NAME", true, Words::kResource}, {"FILE", true, Words::kFile}};
+constexpr ArgumentRow kNewSnapshot[] = {{"VOLUME", true, Words::kVolume}, {"NAME"}};
+constexpr ArgumentRow kOfVolume[] = {{"VOLUME", false, Words::kVolume}};
+constexpr ArgumentRow kPeer[] = {{"PEER", false}};
+constexpr ArgumentRow kShell[] = {{"SHELL", true, Words::kFixed, "bash zsh"}};
+
+constexpr OptionRow kInit[] = {
+    {"state", "DIR", "the state folder; made if it is absent", true, Words::kFolder},
+    {"placement", "fused|isolated", "peers in one process, or one process each", false,
+     Words::kFixed, "fused isolated"},
+    {"force", "", "replace a configuration that is there"},
+};
+constexpr OptionRow kStart[] = {{"foreground", "", "stay; log to the terminal"}};
+constexpr OptionRow kStop[] = {
+    {"timeout", "SECONDS", "how long to wait for the end; 60 if not given"},
+    {"kill", "", "kill the node when the time is over; what was acknowledged is kept"},
+};
+constexpr OptionRow kCreate[] = {
+    {"size", "SIZE", "its size; may be left out with --from"},
+    {"from", "SNAPSHOT", "start as a clone of this snapshot", false, Words::kSnapshot},
+    {"store", "STORE", "where it lives; else the default store, or the snapshot's", false,
+     Words::kStore},
+};
+constexpr OptionRow kQuiet[] = {{"quiet", "", "names only, one a line"}};
+constexpr OptionRow kResize[] = {
+    {"size", "SIZE", "the new size", true},
+    {"force", "", "allow a smaller size, which cuts off what is beyond"},
+};
+constexpr OptionRow kRollback[] = {
+    {"to", "SNAPSHOT", "what it becomes, size and all", true, Words::kSnapshot}};
+constexpr OptionRow kIntoStore[] = {
+    {"store", "STORE", "where it lives; else the default store", false, Words::kStore}};
+constexpr OptionRow kOverFile[] = {{"force", "", "replace a file that is there"}};
+constexpr OptionRow kUnlock[] = {
+    {"force", "", "break the lock of a holder that cannot be asked; see the help of this verb"}};
+constexpr OptionRow kGc[] = {{"dry-run", "", "show what would go, remove nothing"}};
+constexpr OptionRow kTop[] = {
+    {"once", "", "print the counters once, without rates"},
+    {"interval", "SECONDS", "time between two looks; 1 if not given"},
+    {"count", "N", "end after so many looks"},
+};
+
+constexpr VerbRow kVerbs[] = {
+    {"node",
+     "init",
+     {},
+     kInit,
+     "write DIR/atoll.conf, commented, ready to start",
+     "",
+     nullptr,
+     NodeInit},
+    {"node", "start", {}, kStart, "start the node; returns when it serves", "", nullptr, NodeStart},
+    {"node", "stop", {}, kStop, "stop the node after what is in flight", "", nullptr, NodeStop},
+    {"node", "restart", kPeer, {}, "restart the node, or one peer of it", "", nullptr, NodeRestart},
+    {"node",
+     "status",
+     {},
+     {},
+     "show whether the node serves, and its peers",
+     "",
+     nullptr,
+     NodeShowStatus},
+
+    {"volume", "create", kNewName, kCreate, "make a volume, empty or as a clone of a snapshot", "",
+     VolumeCreate},
+    {"volume", "list", {}, kQuiet, "list all volumes", "", VolumeList},
+    {"volume", "show", kVolume, {}, "show a volume, its space and its NBD URI", "", VolumeShow},
+    {"volume", "resize", kVolume, kResize, "change a volume's size", "", VolumeResize},
+    {"volume", "rename", kRename, {}, "give a volume or a snapshot a new name", "", VolumeRename},
+    {"volume",
+     "remove",
+     kVolume,
+     {},
+     "remove a volume; its snapshots and clones stay",
+     "",
+     VolumeRemove},
+    {"volume", "rollback", kVolume, kRollback, "make a volume what a snapshot is", "",
+     VolumeRollback},
+    {"volume", "import", kImport, kIntoStore, "make a volume of a raw image, holes kept",
+     "FILE is a file or a block device. Holes and runs of zeros take no space in the volume. A\n"
+     "size that is no multiple of 512 is rounded up. If the import fails or is interrupted, the\n"
+     "half-made volume is removed.",
+     VolumeImport},
+    {"volume", "export", kExport, kOverFile, "write a volume or a snapshot to a raw image",
+     "The file is complete and durable, or absent. Parts that read as zero become holes. A volume\n"
+     "that is written to meanwhile is better exported from a snapshot.",
+     VolumeExport},
+
+    {"snapshot",
+     "create",
+     kNewSnapshot,
+     {},
+     "keep what a volume is now, also while it is in use",
+     "",
+     SnapshotCreate},
+    {"snapshot", "list", kOfVolume, kQuiet, "list all snapshots, or those of a volume", "",
+     SnapshotList},
+    {"snapshot",
+     "show",
+     kSnapshot,
+     {},
+     "show a snapshot, its space and its NBD URI",
+     "",
+     SnapshotShow},
+    {"snapshot",
+     "remove",
+     kSnapshot,
+     {},
+     "remove a snapshot; clones of it stay",
+     "",
+     SnapshotRemove},
+
+    {"",
+     "open",
+     kVolume,
+     {},
+     "take a volume's lock for this node before its first write",
+     "",
+     OpenVolume},
+    {"", "close", kVolume, {}, "give a volume's lock back", "", CloseVolume},
+    {"", "lock", kVolume, {}, "take a volume's lock for this node and show it", "", LockVolume},
+    {"", "unlock", kVolume, kUnlock, "free a volume that another node has left locked",
+     "Without --force only the lock of a holder that is proven dead, or whose lease has ended, is\n"
+     "broken. With --force the holder may be alive: it is fenced, and what it had not flushed may\n"
+     "be lost.",
+     UnlockVolume},
+
+    {"store", "list", {}, kQuiet, "list the stores of the node", "", StoreList},
+    {"store", "show", kStoreName, {}, "show a store and what it can do", "", StoreShow},
+    {"", "gc", {}, kGc, "remove what no volume and no snapshot names any more", "", CollectGarbage},
+
+    {"segment", "report", {}, {}, "show the shared-memory segment", "", SegmentReport},
+    {"segment",
+     "check",
+     {},
+     {},
+     "check the segment's invariants; exit code 1 if one is broken",
+     "",
+     SegmentCheck},
+    {"", "top", {}, kTop, "live view of ports, rates and latencies", "", Top},
+    {"",
+     "trace",
+     kResource,
+     {},
+     "where the time of this volume's requests goes, hop by hop",
+     "",
+     TraceVolume},
+
+    {"",
+     "completion",
+     kShell,
+     {},
+     "print a completion script for a shell",
+     "",
+     nullptr,
+     Completion},
+};
+
+constexpr GroupRow kGroups[] = {
+    {"node", "the node"}, {"volume", "volumes"},      {"snapshot", "snapshots"},
+    {"store", "stores"},  {"segment", "the segment"}, {"", "locks and others"},
+};
+
+constexpr OptionRow kCommon[] = {
+    {"config", "FILE", "else $ATOLL_CONFIG, ./var/atoll.conf, /etc/atoll/atoll.conf", false,
+     Words::kFile},
+    {"format", "table|json", "how to answer", false, Words::kFixed, "table json"},
+    {"help", "", "show this"},
+    {"version", "", "show the version"},
+};
+
+}  // namespace
+
+std::span<const VerbRow> Verbs() { return kVerbs; }
+std::span<const GroupRow> Groups() { return kGroups; }
+std::span<const OptionRow> CommonOptions() { return kCommon; }
+
+}  // namespace atl
