@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "tools/atoll/node_process.h"
+#include "tools/atoll/resource.h"
 #include "tools/atoll/size.h"
 #include "tools/atoll/verbs.h"
 #include "tools/config/load.h"
@@ -110,8 +111,6 @@ Json PeersJson(const NodeStatus& status) {
 }
 
 Row StatusRow(const NodeStatus& status) {
-  const std::string uri =
-      status.nbd_socket.empty() ? "" : "nbd+unix:///?socket=" + status.nbd_socket;
   return {
       TextCell("state", "running"),
       CountCell("pid", static_cast<uint64_t>(status.pid)),
@@ -119,11 +118,11 @@ Row StatusRow(const NodeStatus& status) {
       TextCell("placement", status.placement),
       TextCell("config", status.config),
       TextCell("state_dir", status.state_dir),
-      TextCell("nbd_uri", uri),
+      TextCell("nbd_uri", NbdUri(status, "")),
       TextCell("nbd_tcp", status.nbd_tcp),
       TimeCell("started", status.started_ns),
       {"uptime_ns", status.uptime_ns, ""},
-      {"uptime", status.uptime_ns / kSecond, HumanUptime(status.uptime_ns)},
+      TextCell("uptime", HumanUptime(status.uptime_ns)),
       {"peers", PeersJson(status), ""},
   };
 }

@@ -26,6 +26,9 @@ std::string Spaced(std::string key) {
 
 std::string Heading(const std::string& key) {
   std::string text = Spaced(key);
+  // A unit that the cells show anyway, and "per second" as people write it.
+  if (text.ends_with(" ns")) text.erase(text.size() - 3);
+  if (text.ends_with(" per s")) text.replace(text.size() - 6, 6, "/s");
   for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return text;
 }
