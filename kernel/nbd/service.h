@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a judged request does to the device that is served, and the reply that comes of it. Knows
+// nothing of sockets.
+//
+// Threads: of the device's executor.
+#pragma once
+
+#include <cstdint>
+
+#include "kernel/nbd/errors.h"
+#include "kernel/nbd/handshake.h"
+#include "kernel/nbd/reply.h"
+#include "kernel/nbd/transmission.h"
+#include "peers/client/device.h"
+#include "xseg/base/buffer.h"
+#include "xseg/base/task.h"
+
+namespace atl::nbd {
+
+// One request on its way to being a reply. Used again and again.
+struct Exchange : Reply {
+  Request request;
+  Buffer buffer;  // A write's payload, or what a read brings; until the reply is sent.
+};
+
+class Service {
+ public:
+  // Neither is owned. `pool` hands out buffers of the device's own.
+  Service(Device* device, BufferPool* pool, Negotiated negotiated)
+      : device_(device), pool_(pool), negotiated_(negotiated) {}
+
+  // A device may have grown since the handshake: its size is looked up each time.
+  ExportView view() const {
+    const DeviceInfo& info = device_->info();
+    return {info.size, info.read_only, negotiated_.structured, negotiated_.block_status};
+  }
+
+  // `exchange` holds a request that Judge let pass, and its payload; it holds a reply afterwards.
+  // Yields the error that the reply carries.
+  Task<Error> Execute(Exchange* exchange);
+  // The reply to a request that was not let pass.
+  void Refuse(Exchange* exchange, Error error, std::string_view text) const;
+
+ private:
+  Task<Status> Run(Exchange* exchange);
+  Task<Status> Read(Exchange* exchange);
+  Task<Status> ReadSparse(Exchange* exchange);
+  Task<Status> BlockStatus(Exchange* exchange);
+
+  Device* device_;
+  BufferPool* pool_;
+  Negotiated negotiated_;
+};
+
+}  // namespace atl::nbd
