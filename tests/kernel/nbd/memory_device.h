@@ -262,6 +262,9 @@ class MemoryAtoll final : public Atoll {
     return volume;
   }
 
+  // It exists.
+  MemoryVolume* Find(const std::string& name) { return volumes_.at(name).get(); }
+
   Task<Result<ResourceInfo>> Show(ResourceRef ref, bool) override {
     CO_RETURN_IF_ERROR(co_await Behave("show"));
     const auto it = volumes_.find(ref.name);
