@@ -32,6 +32,7 @@ class BufferHolder {
     int64_t stalled_since_ns = 0;  // It waits for its socket since then; 0: it does not.
   };
   virtual State buffer_state() const = 0;
+  // `why` is for the log; empty: it need not know.
   virtual void CutOff(std::string_view why) = 0;
 
  protected:

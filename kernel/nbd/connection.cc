@@ -139,8 +139,10 @@ void Connection::FinishSoon() {
 }
 
 void Connection::CutOff(std::string_view why) {
-  spdlog::info("nbd: a client{}{} is cut off: {}", export_name_.empty() ? "" : " of ",
-               export_name_, why);
+  if (!why.empty()) {
+    const char* of = export_name_.empty() ? "" : " of ";
+    spdlog::info("nbd: a client{}{} is cut off: {}", of, export_name_, why);
+  }
   stopping_ = true;
   if (session_) session_->FinishSoon();
   if (socket_.valid()) shutdown(socket_.get(), SHUT_RDWR);

@@ -92,7 +92,7 @@ Task<void> NbdServer::Serve(std::unique_ptr<Connection> connection) {
 
 Task<void> NbdServer::Stop(StopMode mode) {
   if (!started_ || stopped_) co_return;
-  if (mode == StopMode::kNow) CutAll("the server stops at once");
+  if (mode == StopMode::kNow) CutAll("");
   if (!stopping_) {
     stopping_ = true;
     // Wakes who waits in accept.
