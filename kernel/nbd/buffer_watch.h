@@ -26,9 +26,9 @@ class BufferHolder {
  public:
   struct State {
     const BufferPool* pool = nullptr;
-    bool waits = false;           // For a buffer of that pool.
-    uint64_t held_bytes = 0;      // Of that pool.
-    uint64_t moved_bytes = 0;     // Through its socket, both ways, ever.
+    bool waits = false;            // For a buffer of that pool.
+    uint64_t held_bytes = 0;       // Of that pool.
+    uint64_t moved_bytes = 0;      // Through its socket, both ways, ever.
     int64_t stalled_since_ns = 0;  // It waits for its socket since then; 0: it does not.
   };
   virtual State buffer_state() const = 0;

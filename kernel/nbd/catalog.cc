@@ -49,8 +49,7 @@ Task<Result<OpenedExport>> Catalog::Open(std::string name) {
   CO_ASSIGN_OR_RETURN(ExportFacts facts, co_await Look(name));
   ResourceRef ref = ResourceRef::Named(std::move(name));
   const OpenMode mode = facts.read_only ? OpenMode::kReadOnly : OpenMode::kReadWrite;
-  CO_ASSIGN_OR_RETURN(std::unique_ptr<Device> device,
-                      co_await atoll_->Open(std::move(ref), mode));
+  CO_ASSIGN_OR_RETURN(std::unique_ptr<Device> device, co_await atoll_->Open(std::move(ref), mode));
   facts.size = device->info().size;
   facts.read_only = device->info().read_only;
   co_return OpenedExport{std::move(facts), std::move(device)};

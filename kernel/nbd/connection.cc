@@ -9,14 +9,17 @@
 namespace atl::nbd {
 
 Connection::Connection(const Shared& shared, Fd socket)
-    : shared_(shared), socket_(std::move(socket)), handshake_alarm_(shared.executor) {
+    : shared_(shared),
+      socket_(std::move(socket)),
+      accepted_ns_(shared.executor->BootNs()),
+      handshake_alarm_(shared.executor) {
   shared_.watch->Add(this);
 }
 
 Connection::~Connection() { shared_.watch->Remove(this); }
 
 Task<void> Connection::Run() {
-  handshake_deadline_ns_ = shared_.executor->BootNs() + shared_.limits.handshake_timeout_ns;
+  handshake_deadline_ns_ = accepted_ns_ + shared_.limits.handshake_timeout_ns;
   Spawn(WatchHandshake());
   const bool agreed = co_await Negotiate();
   handshake_over_ = true;

@@ -46,6 +46,11 @@ class Connection final : public BufferHolder {
   void CutOff(std::string_view why) override;
 
   BufferHolder::State buffer_state() const override;
+  // It has shown nothing but a connection yet, and nothing is being done for it.
+  bool is_unproven() const {
+    return !handshake_over_ && !device_ && !node_at_work_ && !stopping_;
+  }
+  int64_t accepted_ns() const { return accepted_ns_; }
 
  private:
   Task<bool> Negotiate();
@@ -64,6 +69,7 @@ class Connection final : public BufferHolder {
   std::optional<Session> session_;
   bool stopping_ = false;
 
+  const int64_t accepted_ns_;
   // The client's time runs only while the node waits for the client.
   int64_t handshake_deadline_ns_ = 0;
   bool node_at_work_ = false;

@@ -44,8 +44,6 @@ Error ErrorOf(const Status& status, bool fast_zero) {
   return ErrorRowOf(status.code()).error;
 }
 
-OptionReply OptionReplyOf(const Status& status) {
-  return ErrorRowOf(status.code()).option_reply;
-}
+OptionReply OptionReplyOf(const Status& status) { return ErrorRowOf(status.code()).option_reply; }
 
 }  // namespace atl::nbd

@@ -11,8 +11,8 @@ namespace atl::nbd {
 
 struct ErrorRow {
   Code code;
-  Error error;                // Of a request.
-  OptionReply option_reply;   // Of GO, INFO, LIST and the metadata options.
+  Error error;               // Of a request.
+  OptionReply option_reply;  // Of GO, INFO, LIST and the metadata options.
 };
 const ErrorRow& ErrorRowOf(Code code);
 

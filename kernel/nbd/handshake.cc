@@ -48,7 +48,7 @@ size_t Handshake::Feed(ConstSpan in) {
   size_t total = 0;
   while (need_ == Need::kBytes) {
     const ConstSpan rest = in.subspan(total);
-    const size_t used = !greeted_  ? FeedClientFlags(rest)
+    const size_t used = !greeted_   ? FeedClientFlags(rest)
                         : skip_ > 0 ? Skip(rest)
                                     : FeedOption(rest);
     if (used == 0) break;

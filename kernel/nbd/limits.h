@@ -33,7 +33,8 @@ inline constexpr uint32_t kMaxPayload = kMaxRequest;
 
 // Descriptors of one block status reply; clients go on where it ends.
 inline constexpr size_t kMaxStatusExtents = 4096;
-// Reads from this length on are first asked for holes: below, the bytes cost less than the question.
+// Reads from this length on are first asked for holes: below, the bytes cost less than the
+// question.
 inline constexpr uint32_t kSparseReadBytes = 32 * kKiB;
 // Content chunks of one read.
 inline constexpr size_t kMaxReadChunks = 64;
@@ -67,7 +68,8 @@ static_assert(ConnectionLimits{}.max_in_flight_bytes >= kMaxRequest);
 
 struct ServerLimits {
   ConnectionLimits connection;
-  // Further clients are closed as soon as they are accepted.
+  // A further client takes the place of the one that has been in its handshake for longest; if
+  // there is none, it is closed as soon as it is accepted.
   uint32_t max_connections = 1024;
   // A graceful stop cuts off who is not done by then.
   int64_t stop_grace_ns = 10 * kSecond;

@@ -35,7 +35,7 @@ class UnixListener {
 };
 
 struct TcpAddress {
-  std::string host;  // Numeric, IPv4 or IPv6: names are never looked up.
+  std::string host;       // Numeric, IPv4 or IPv6: names are never looked up.
   uint16_t port = 10809;  // 0: any; see PortOf.
 };
 Result<Fd> ListenTcp(const TcpAddress& address);

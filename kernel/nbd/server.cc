@@ -68,7 +68,7 @@ Task<void> NbdServer::AcceptFrom(int listener) {
 
 void NbdServer::Admit(Fd socket) {
   if (stopping_) return;
-  if (connections_.size() >= options_.limits.max_connections) {
+  if (connections_.size() >= options_.limits.max_connections && !MakeRoom()) {
     ++refused_;
     spdlog::warn("nbd: a client is refused, {} are connected", connections_.size());
     return;
@@ -80,6 +80,19 @@ void NbdServer::Admit(Fd socket) {
                                   .watch = &watch_,
                                   .limits = options_.limits.connection};
   tasks_.Run(Serve(std::make_unique<Connection>(shared, std::move(socket))));
+}
+
+// So that clients which only connect keep nobody out: an honest one needs its place in the
+// handshake for moments.
+bool NbdServer::MakeRoom() {
+  Connection* oldest = nullptr;
+  for (Connection* connection : connections_) {
+    if (!connection->is_unproven()) continue;
+    if (oldest == nullptr || connection->accepted_ns() < oldest->accepted_ns()) oldest = connection;
+  }
+  if (oldest == nullptr) return false;
+  oldest->CutOff("another one needs its place before its handshake is done");
+  return true;
 }
 
 Task<void> NbdServer::Serve(std::unique_ptr<Connection> connection) {

@@ -60,6 +60,7 @@ class NbdServer final : public FrontEnd {
  private:
   Task<void> AcceptFrom(int listener);
   void Admit(Fd socket);
+  bool MakeRoom();
   Task<void> Serve(std::unique_ptr<Connection> connection);
   Task<void> CutLate();
   void CutAll(std::string_view why);

@@ -26,8 +26,8 @@ Task<Error> Service::Execute(Exchange* exchange) {
   exchange->Clear();
   const Status status = co_await Run(exchange);
   if (!status.ok()) {
-    const bool fast_zero = exchange->request.type == kCmdWriteZeroes &&
-                           exchange->request.has(kCmdFlagFastZero);
+    const bool fast_zero =
+        exchange->request.type == kCmdWriteZeroes && exchange->request.has(kCmdFlagFastZero);
     const Error error = ErrorOf(status, fast_zero);
     Refuse(exchange, error, status.message());
     co_return error;

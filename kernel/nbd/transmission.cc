@@ -103,10 +103,8 @@ RequestReader::Step RequestReader::Next(ConstSpan in, const ExportView& view) {
     step.consumed += kRequestBytes;
     return step;
   }
-  return {.kind = Step::kRefuse,
-          .consumed = kRequestBytes,
-          .request = request,
-          .refusal = *refusal};
+  return {
+      .kind = Step::kRefuse, .consumed = kRequestBytes, .request = request, .refusal = *refusal};
 }
 
 RequestReader::Step RequestReader::OnWrite(ConstSpan in, const Request& request) {

@@ -40,9 +40,9 @@ Ran MustRun(const std::string& command) {
   return ran;
 }
 
-#define NEEDS(program)                                          \
-  if (RunCommand("command -v " program).code != 0) {            \
-    GTEST_SKIP() << program " is not installed";                \
+#define NEEDS(program)                               \
+  if (RunCommand("command -v " program).code != 0) { \
+    GTEST_SKIP() << program " is not installed";     \
   }
 
 class Clients : public ::testing::Test {
@@ -181,8 +181,9 @@ TEST_F(Clients, QemuIoReadsWritesZeroesAndDiscards) {
   check("-c 'read -P 0x11 0 1000' -c 'read -P 0x22 1000 3000' -c 'read -P 0x11 4000 1k'");
   check("-c 'write -z 4k 8k' -c 'write -zu 64k 64k' -c 'read -P 0 4k 8k' -c 'read -P 0 64k 64k'");
   check("-c 'discard 128k 64k' -c 'read -P 0 128k 64k' -c 'read -P 0x11 192k 4k'");
-  check("-c 'aio_write -P 0x33 1M 2M' -c 'aio_write -P 0x44 5M 1M' -c aio_flush "
-        "-c 'read -P 0x33 1M 2M' -c 'read -P 0x44 5M 1M'");
+  check(
+      "-c 'aio_write -P 0x33 1M 2M' -c 'aio_write -P 0x44 5M 1M' -c aio_flush "
+      "-c 'read -P 0x33 1M 2M' -c 'read -P 0x44 5M 1M'");
   EXPECT_NE(io("snap", "-c 'write 0 4k'").code, 0);
   EXPECT_EQ(io("snap", "-r -c 'read -P 0x73 1M 1M' -c 'read -P 0 0 1M'").code, 0);
 }
@@ -196,8 +197,9 @@ TEST_F(Clients, FioVerifiesMixedSizesAndTrims) {
                             "--rw=randwrite --bsrange=512-128k --blockalign=512 --bs_unaligned=0 "
                             "--verify=crc32c --verify_fatal=1 --do_verify=1 --fsync=64");
   EXPECT_THAT(mixed.output, ::testing::HasSubstr("err= 0"));
-  MustRun(base + "--rw=randtrimwrite --bs=4k --trim_percentage=30 --trim_verify_zero=1 "
-                 "--verify=crc32c --verify_fatal=1 --do_verify=0");
+  MustRun(base +
+          "--rw=randtrimwrite --bs=4k --trim_percentage=30 --trim_verify_zero=1 "
+          "--verify=crc32c --verify_fatal=1 --do_verify=0");
   MustRun(base + "--rw=randrw --bssplit=512/30:4k/40:60k/30 --verify=md5 --verify_fatal=1");
 }
 

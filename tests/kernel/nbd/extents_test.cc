@@ -14,8 +14,10 @@ using Plan = std::vector<ReadPiece>;
 constexpr uint64_t kG = 4096;
 
 TEST(DescribeStatus, TellsHolesAndZeroesApart) {
-  const Extents extents{{{0, 10}, false, false}, {{10, 10}, true, true},
-                        {{20, 10}, false, true}, {{30, 10}, true, false}};
+  const Extents extents{{{0, 10}, false, false},
+                        {{10, 10}, true, true},
+                        {{20, 10}, false, true},
+                        {{30, 10}, true, false}};
   EXPECT_EQ(DescribeStatus({0, 40}, extents, 100), (Status{{10, 0}, {10, 3}, {10, 2}, {10, 1}}));
 }
 
@@ -26,8 +28,7 @@ TEST(DescribeStatus, CutsToTheRange) {
 }
 
 TEST(DescribeStatus, JoinsNeighboursAndCountsAfterwards) {
-  const Extents extents{
-      {{0, 10}, true, true}, {{10, 10}, true, true}, {{20, 10}, false, false}};
+  const Extents extents{{{0, 10}, true, true}, {{10, 10}, true, true}, {{20, 10}, false, false}};
   EXPECT_EQ(DescribeStatus({0, 30}, extents, 1), (Status{{20, 3}}));
   EXPECT_EQ(DescribeStatus({0, 30}, extents, 2), (Status{{20, 3}, {10, 0}}));
 }
@@ -40,12 +41,14 @@ TEST(DescribeStatus, StopsAtAGapAndSaysNothingWithoutABeginning) {
 }
 
 TEST(PlanRead, LeavesOnlyHolesOutThatReadAsZero) {
-  const Extents extents{{{0, kG}, true, true}, {{kG, kG}, true, false}, {{2 * kG, kG}, false, true}};
+  const Extents extents{
+      {{0, kG}, true, true}, {{kG, kG}, true, false}, {{2 * kG, kG}, false, true}};
   EXPECT_EQ(PlanRead({0, 3 * kG}, extents), (Plan{{{0, kG}, true}, {{kG, 2 * kG}, false}}));
 }
 
 TEST(PlanRead, SendsSmallHolesAsData) {
-  const Extents extents{{{0, kG}, false, false}, {{kG, kG - 1}, true, true}, {{2 * kG - 1, 9}, false, false}};
+  const Extents extents{
+      {{0, kG}, false, false}, {{kG, kG - 1}, true, true}, {{2 * kG - 1, 9}, false, false}};
   EXPECT_EQ(PlanRead({0, 2 * kG + 8}, extents), (Plan{{{0, 2 * kG + 8}, false}}));
 }
 

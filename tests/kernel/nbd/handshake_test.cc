@@ -69,11 +69,10 @@ TEST_F(HandshakeTalk, AbortIsAcknowledged) {
 }
 
 TEST_F(HandshakeTalk, ListNamesEveryExport) {
-  Expect(Hello().Option(3),
-         Script()
-             .OptionReply(3, 2, Script().U32(4).Text("disk").Text("volume"))
-             .OptionReply(3, 2, Script().U32(4).Text("snap").Text("snapshot"))
-             .OptionReply(3, 1));
+  Expect(Hello().Option(3), Script()
+                                .OptionReply(3, 2, Script().U32(4).Text("disk").Text("volume"))
+                                .OptionReply(3, 2, Script().U32(4).Text("snap").Text("snapshot"))
+                                .OptionReply(3, 1));
 }
 
 TEST_F(HandshakeTalk, ListOfNothingIsOnlyAcknowledged) {
@@ -122,8 +121,7 @@ TEST_F(HandshakeTalk, LongOptionsAreSkippedAndRefused) {
   Expect(Hello().Option(7, data).Option(2), Refusal(7, kTooBig, text).OptionReply(2, 1), true);
   Expect(Hello().Option(99, data).Option(2), Refusal(99, kUnsup, text).OptionReply(2, 1), true);
   const Script most = Script().Fill(kMaxOptionBytes, 1);
-  Expect(Hello().Option(99, most),
-         Refusal(99, kUnsup, "an option that this server does not know"));
+  Expect(Hello().Option(99, most), Refusal(99, kUnsup, "an option that this server does not know"));
 }
 
 TEST_F(HandshakeTalk, AnOptionThatIsFarTooLongEndsIt) {
@@ -147,7 +145,8 @@ TEST_F(HandshakeTalk, TooManyOptionsEndIt) {
   MemoryAtoll atoll(&env);
   Conversation conversation(&env, &atoll);
   conversation.Hear();
-  for (ConstSpan rest = script; !rest.empty(); rest = rest.subspan(std::min<size_t>(rest.size(), 4096))) {
+  for (ConstSpan rest = script; !rest.empty();
+       rest = rest.subspan(std::min<size_t>(rest.size(), 4096))) {
     conversation.Say(rest.first(std::min<size_t>(rest.size(), 4096)));
   }
   EXPECT_FALSE(conversation.closed());
@@ -178,7 +177,10 @@ TEST_F(HandshakeTalk, InfoAnswersWhatItWasAskedOnceAndNothingUnknown) {
 }
 
 TEST_F(HandshakeTalk, GoAfterInfoSaysTheSameAndEntersTransmission) {
-  Expect(Hello().Option(8).Option(6, InfoData("disk", {3})).Option(7, InfoData("disk", {3}))
+  Expect(Hello()
+             .Option(8)
+             .Option(6, InfoData("disk", {3}))
+             .Option(7, InfoData("disk", {3}))
              .Request({.type = 3, .cookie = 5}),
          Script()
              .OptionReply(8, 1)
@@ -216,8 +218,7 @@ TEST_F(HandshakeTalk, InfoWithLengthsThatDoNotAddUpIsInvalid) {
       Expect(Hello().Option(option, Bytes(good.begin(), good.begin() + static_cast<long>(cut))),
              Refusal(option, kInvalidOption, text));
     }
-    Expect(Hello().Option(option, Script().Add(good).U8(0)),
-           Refusal(option, kInvalidOption, text));
+    Expect(Hello().Option(option, Script().Add(good).U8(0)), Refusal(option, kInvalidOption, text));
     Expect(Hello().Option(option, Script().U32(4000).Text("disk").U16(0)),
            Refusal(option, kInvalidOption, text));
   }
@@ -312,8 +313,7 @@ TEST_F(HandshakeTalk, SetMetaContextSelectsExactNamesOnly) {
 
 TEST_F(HandshakeTalk, MetaContextOfAMissingExportIsUnknown) {
   Expect(Hello().Option(8).Option(10, MetaData("nothing", {"base:allocation"})),
-         Script().OptionReply(8, 1).Add(
-             Refusal(10, kUnknown, "no resource is called 'nothing'")));
+         Script().OptionReply(8, 1).Add(Refusal(10, kUnknown, "no resource is called 'nothing'")));
 }
 
 TEST_F(HandshakeTalk, MetaContextWithLengthsThatDoNotAddUpIsInvalid) {
@@ -331,8 +331,7 @@ TEST_F(HandshakeTalk, MetaContextWithLengthsThatDoNotAddUpIsInvalid) {
 TEST_F(HandshakeTalk, MetaContextLimitsAreNamed) {
   const Script before = Script().OptionReply(8, 1);
   std::vector<std::string> queries(kMaxMetaQueries, "x:y");
-  Expect(Hello().Option(8).Option(9, MetaData("disk", queries)),
-         Script(before).OptionReply(9, 1));
+  Expect(Hello().Option(8).Option(9, MetaData("disk", queries)), Script(before).OptionReply(9, 1));
   queries.push_back("x:y");
   Expect(Hello().Option(8).Option(9, MetaData("disk", queries)),
          Script(before).Add(Refusal(9, kTooBig, "more queries than this server takes")));
@@ -354,8 +353,9 @@ class MetaSelection : public Talk {
                                 .Option(7, InfoData("disk"))
                                 .Request({.type = 7, .cookie = 1, .length = 4096}));
     const Bytes chunk = Script().Chunk(1, 5, 1, Script().U32(1).U32(4096).U32(3));
-    const Bytes tail(heard.bytes.end() - static_cast<long>(std::min(chunk.size(), heard.bytes.size())),
-                     heard.bytes.end());
+    const Bytes tail(
+        heard.bytes.end() - static_cast<long>(std::min(chunk.size(), heard.bytes.size())),
+        heard.bytes.end());
     return tail == chunk;
   }
   const Bytes good = MetaData("disk", {"base:allocation"});

@@ -41,8 +41,7 @@ class RawClient {
   }
   // As much as the socket takes at once.
   size_t Push(ConstSpan bytes) {
-    const ssize_t sent =
-        send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     return sent > 0 ? static_cast<size_t>(sent) : 0;
   }
   // Exactly `count` bytes, or fewer if the server closes or `timeout_ms` is over.

@@ -58,9 +58,12 @@ class Damage {
     for (uint64_t i = Pick(6); i > 0; --i) {
       const auto option = static_cast<uint32_t>(Pick(12));
       if (option == 1 || option == 7) continue;
-      if (option == 6) script.Option(6, InfoData(Name(), {0, 1, 2, 3}));
-      else if (option == 9 || option == 10) script.Option(option, MetaData(Name(), {"base:allocation"}));
-      else script.Option(option, Pick(3) == 0 ? Noise(100) : Bytes{});
+      if (option == 6)
+        script.Option(6, InfoData(Name(), {0, 1, 2, 3}));
+      else if (option == 9 || option == 10)
+        script.Option(option, MetaData(Name(), {"base:allocation"}));
+      else
+        script.Option(option, Pick(3) == 0 ? Noise(100) : Bytes{});
     }
     script.Option(7, InfoData(Pick(3) == 0 ? Name() : "disk", {3}));
     for (uint64_t i = Pick(30); i > 0; --i) AddRequest(script);

@@ -227,6 +227,25 @@ TEST(Server, RefusesClientsBeyondItsLimit) {
   EXPECT_EQ(server.Run([](ServerWorld world) { return world.server->refused_connections(); }), 1u);
 }
 
+TEST(Server, ClientsThatOnlyConnectKeepNobodyOut) {
+  ServerOptions options;
+  options.limits.max_connections = 3;
+  ServerThread server(options);
+  AddGood(&server);
+  std::vector<std::unique_ptr<RawClient>> silent;
+  std::vector<std::unique_ptr<Handle>> handles;
+  for (int i = 0; i < 10; ++i) {
+    silent.push_back(std::make_unique<RawClient>(server.socket()));
+    ASSERT_EQ(silent.back()->Hear(18).size(), 18u);
+  }
+  for (int i = 0; i < 3; ++i) {
+    handles.push_back(std::make_unique<Handle>(server.uri("good")));
+    EXPECT_TRUE(handles.back()->ok()) << handles.back()->error();
+  }
+  for (auto& client : silent) EXPECT_TRUE(client->IsClosed());
+  EXPECT_EQ(server.Run([](ServerWorld world) { return world.server->refused_connections(); }), 0u);
+}
+
 TEST(Server, InFlightRequestsAreLimitedByNotReading) {
   ServerOptions options;
   options.limits.connection.max_in_flight = 8;
@@ -297,10 +316,9 @@ TEST(Server, AnswersRequestsOfOneConnectionOutOfOrder) {
                              .Request({.type = 3, .cookie = 2})
                              .Request({.type = 0, .cookie = 3, .length = 1})));
   EXPECT_EQ(client.Hear(16), Script().Simple(2).bytes());
-  EXPECT_EQ(client.Hear(58), Script()
-                                 .Chunk(1, 1, 1, Script().U64(0).U8(0))
-                                 .Chunk(1, 1, 3, Script().U64(0).U8(0))
-                                 .bytes());
+  EXPECT_EQ(
+      client.Hear(58),
+      Script().Chunk(1, 1, 1, Script().U64(0).U8(0)).Chunk(1, 1, 3, Script().U64(0).U8(0)).bytes());
 }
 
 TEST(Server, DisconnectAnswersWhatIsInFlightFirst) {
@@ -325,9 +343,7 @@ TEST(Server, AFlushOnOneConnectionCoversWritesOnAnother) {
   EXPECT_EQ(nbd_can_multi_conn(first.get()), 1);
   ASSERT_EQ(nbd_pwrite(first.get(), "x", 1, 0, 0), 0);
   ASSERT_EQ(nbd_flush(second.get(), 0), 0);
-  auto unflushed = [](ServerWorld world) {
-    return world.atoll->Find("good")->unflushed;
-  };
+  auto unflushed = [](ServerWorld world) { return world.atoll->Find("good")->unflushed; };
   EXPECT_EQ(server.Run(unflushed), 0u);
   ASSERT_EQ(nbd_pwrite(first.get(), "x", 1, 0, LIBNBD_CMD_FLAG_FUA), 0);
   EXPECT_EQ(server.Run(unflushed), 0u);
@@ -397,8 +413,7 @@ TEST(Server, CountsWhatItDoes) {
   AddGood(&server);
   Honest honest(&server);
   honest.Work(10);
-  const PortStats row =
-      server.Run([](ServerWorld world) { return world.server->Stats().front(); });
+  const PortStats row = server.Run([](ServerWorld world) { return world.server->Stats().front(); });
   EXPECT_EQ(row.port, "nbd");
   EXPECT_EQ(row.object, "good");
   EXPECT_EQ(row.reads, 10u);
@@ -419,9 +434,8 @@ TEST(Server, ListensOnTcpOnlyIfConfigured) {
     AddGood(&server);
     const auto port = server.Run([](ServerWorld world) { return world.server->tcp_port(); });
     ASSERT_NE(port, 0);
-    const std::string literal = std::string(host).find(':') == std::string::npos
-                                    ? host
-                                    : "[" + std::string(host) + "]";
+    const std::string literal =
+        std::string(host).find(':') == std::string::npos ? host : "[" + std::string(host) + "]";
     Handle handle("nbd://" + literal + ":" + std::to_string(port) + "/good");
     ASSERT_TRUE(handle.ok()) << handle.error();
     EXPECT_EQ(nbd_get_size(handle.get()), static_cast<int64_t>(kMiB));

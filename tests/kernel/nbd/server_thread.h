@@ -43,9 +43,8 @@ class ServerThread {
     options.unix_path = socket();
     std::promise<Status> started;
     auto result = started.get_future();
-    thread_ = std::thread([this, options, buffer_bytes, &started] {
-      Main(options, buffer_bytes, &started);
-    });
+    thread_ = std::thread(
+        [this, options, buffer_bytes, &started] { Main(options, buffer_bytes, &started); });
     const Status status = result.get();
     CHECK(status.ok()) << status.ToString();
   }

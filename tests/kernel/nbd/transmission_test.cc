@@ -80,8 +80,7 @@ TEST_F(TransmissionTalk, NothingCanBeReadAndWrittenEverywhere) {
                               .Request({.type = 5, .cookie = 4, .offset = offset})
                               .Request({.type = 6, .cookie = 5, .offset = offset});
     ExpectReply(script, Script().Simple(1).Simple(2).Simple(3).Simple(4).Simple(5));
-    ExpectReply(script,
-                Script().Chunk(1, 0, 1).Simple(2).Simple(3).Simple(4).Simple(5), true);
+    ExpectReply(script, Script().Chunk(1, 0, 1).Simple(2).Simple(3).Simple(4).Simple(5), true);
   }
 }
 
@@ -108,8 +107,8 @@ TEST_F(TransmissionTalk, FuaIsAcceptedOnEveryCommand) {
 }
 
 TEST_F(TransmissionTalk, FlagsOfOtherCommandsAreInvalid) {
-  constexpr unsigned kAllowed[] = {kFua, kFua, 0xffff, kFua, kFua, kFua, kFua | kNoHole | kFastZero,
-                                   kFua | kReqOne};
+  constexpr unsigned kAllowed[] = {
+      kFua, kFua, 0xffff, kFua, kFua, kFua, kFua | kNoHole | kFastZero, kFua | kReqOne};
   for (unsigned type = 0; type < std::size(kAllowed); ++type) {
     for (unsigned bit = 0; bit < 16; ++bit) {
       const unsigned flag = 1u << bit;
@@ -136,15 +135,16 @@ TEST_F(TransmissionTalk, UnknownCommandsAreInvalid) {
 
 TEST_F(TransmissionTalk, BeyondTheEndIsRefusedAsEachCommandHasIt) {
   const std::string text = "beyond the end of the export";
-  const std::pair<unsigned, uint32_t> rows[] = {{0, 22}, {1, 28}, {4, 22}, {5, 22}, {6, 28}, {7, 22}};
+  const std::pair<unsigned, uint32_t> rows[] = {{0, 22}, {1, 28}, {4, 22},
+                                                {5, 22}, {6, 28}, {7, 22}};
   for (const auto& [type, error] : rows) {
-    for (const auto& [offset, length] : std::initializer_list<std::pair<uint64_t, uint64_t>>{
-             {kDiskSize, 1},
-             {kDiskSize - 4, 5},
-             {kDiskSize + 1, 1},
-             {uint64_t{1} << 63, 9},
-             {~uint64_t{0}, 1},
-             {~uint64_t{0} - 3, 8}}) {
+    for (const auto& [offset, length] :
+         std::initializer_list<std::pair<uint64_t, uint64_t>>{{kDiskSize, 1},
+                                                              {kDiskSize - 4, 5},
+                                                              {kDiskSize + 1, 1},
+                                                              {uint64_t{1} << 63, 9},
+                                                              {~uint64_t{0}, 1},
+                                                              {~uint64_t{0} - 3, 8}}) {
       if (type == 7) {
         ExpectReply(Script().Request({.type = 7, .cookie = 1, .offset = offset, .length = length}),
                     Script().Chunk(1, 0x8001, 1, Script().U32(22).U16(text.size()).Text(text)),
@@ -171,14 +171,13 @@ TEST_F(TransmissionTalk, ReadsOverTheMaximumPayloadOverflow) {
 TEST_F(TransmissionTalk, CommandsWithoutPayloadMayBeLongerThanTheMaximum) {
   world = [](MemoryAtoll* atoll) { atoll->Add("disk", 8 * kGiB); };
   const uint32_t all = 0xffffffff;
-  ExpectReply(Script()
-                  .Request({.type = 4, .cookie = 1, .length = all})
-                  .Request({.type = 5, .cookie = 2, .length = all})
-                  .Request({.type = 6, .cookie = 3, .length = all})
-                  .Request({.type = 7, .cookie = 4, .offset = 5, .length = all}),
-              Script().Simple(1).Simple(2).Simple(3).Chunk(
-                  1, 5, 4, Script().U32(1).U32(all).U32(3)),
-              true);
+  ExpectReply(
+      Script()
+          .Request({.type = 4, .cookie = 1, .length = all})
+          .Request({.type = 5, .cookie = 2, .length = all})
+          .Request({.type = 6, .cookie = 3, .length = all})
+          .Request({.type = 7, .cookie = 4, .offset = 5, .length = all}),
+      Script().Simple(1).Simple(2).Simple(3).Chunk(1, 5, 4, Script().U32(1).U32(all).U32(3)), true);
 }
 
 TEST_F(TransmissionTalk, ReadOnlyExportsRefuseWhatWrites) {
@@ -226,21 +225,21 @@ TEST_F(TransmissionTalk, TrimMakesAHole) {
 }
 
 TEST_F(TransmissionTalk, WriteZeroesKeepsTheSpaceOnlyIfAsked) {
-  ExpectReply(Script()
-                  .Request({.type = 1, .cookie = 1, .offset = 0, .length = 12288})
-                  .Fill(12288, 'a')
-                  .Request({.type = 6, .cookie = 2, .offset = 0, .length = 4096})
-                  .Request({.flags = kNoHole, .type = 6, .cookie = 3, .offset = 8192, .length = 4096})
-                  .Request({.type = 7, .cookie = 4, .length = 12288})
-                  .Request({.type = 0, .cookie = 5, .offset = 4094, .length = 4}),
-              Script()
-                  .Simple(1)
-                  .Simple(2)
-                  .Simple(3)
-                  .Chunk(1, 5, 4,
-                         Script().U32(1).U32(4096).U32(3).U32(4096).U32(0).U32(4096).U32(2))
-                  .Chunk(1, 1, 5, Script().U64(4094).U16(0).Text("aa")),
-              true);
+  ExpectReply(
+      Script()
+          .Request({.type = 1, .cookie = 1, .offset = 0, .length = 12288})
+          .Fill(12288, 'a')
+          .Request({.type = 6, .cookie = 2, .offset = 0, .length = 4096})
+          .Request({.flags = kNoHole, .type = 6, .cookie = 3, .offset = 8192, .length = 4096})
+          .Request({.type = 7, .cookie = 4, .length = 12288})
+          .Request({.type = 0, .cookie = 5, .offset = 4094, .length = 4}),
+      Script()
+          .Simple(1)
+          .Simple(2)
+          .Simple(3)
+          .Chunk(1, 5, 4, Script().U32(1).U32(4096).U32(3).U32(4096).U32(0).U32(4096).U32(2))
+          .Chunk(1, 1, 5, Script().U64(4094).U16(0).Text("aa")),
+      true);
 }
 
 TEST_F(TransmissionTalk, FastZeroFailsFastWhereItIsNot) {
@@ -260,8 +259,7 @@ TEST_F(TransmissionTalk, BlockStatusJoinsNeighboursAndHonoursReqOne) {
   const Script replies = Script().Simple(0).Simple(1).Simple(2);
   ExpectReply(Script(script).Request({.type = 7, .cookie = 7, .offset = 4095, .length = 40960}),
               Script(replies).Chunk(
-                  1, 5, 7,
-                  Script().U32(1).U32(4097).U32(3).U32(12288).U32(0).U32(24575).U32(3)),
+                  1, 5, 7, Script().U32(1).U32(4097).U32(3).U32(12288).U32(0).U32(24575).U32(3)),
               true);
   ExpectReply(Script(script).Request(
                   {.flags = kReqOne, .type = 7, .cookie = 7, .offset = 8192, .length = 40960}),
