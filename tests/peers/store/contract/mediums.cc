@@ -3,7 +3,10 @@
 #include <cstdlib>
 
 #include "medium.h"
+#include "peers/store/file/file_store.h"
 #include "peers/store/memory/memory_store.h"
+#include "temp_dir.h"
+#include "xseg/base/executor.h"
 #include "xseg/base/test_env.h"
 
 namespace atl {
@@ -37,6 +40,26 @@ class MemoryMedium final : public Medium {
   MemoryStoreOptions options_;
 };
 
+class FileMedium final : public Medium {
+ public:
+  explicit FileMedium(size_t max_open_files) : max_open_files_(max_open_files) {}
+  Env& env() override { return executor_; }
+  std::unique_ptr<Store> OpenBare() override {
+    auto store = FileStore::Open(executor_, {.path = directory_.path(),
+                                             .create = true,
+                                             .reserve_bytes = kMiB,
+                                             .max_open_files = max_open_files_});
+    CHECK(store.ok()) << store.status().ToString();
+    return *std::move(store);
+  }
+  void Drive(Task<void> task) override { executor_.RunUntilDone(std::move(task)); }
+
+ private:
+  TempDir directory_;
+  size_t max_open_files_;
+  Executor executor_;
+};
+
 constexpr MediumRow kMediums[] = {
     {"Memory",
      []() -> std::unique_ptr<Medium> {
@@ -53,6 +76,13 @@ constexpr MediumRow kMediums[] = {
            MemoryWorldOptions{},
            MemoryStoreOptions{.min_delay_ns = 1, .max_delay_ns = 10 * kMillisecond});
      }},
+    {"File",
+     []() -> std::unique_ptr<Medium> {
+       return std::make_unique<FileMedium>(FileStoreOptions::kDefaultOpenFiles);
+     }},
+    // So few open files that they come and go all the time.
+    {"FileFewDescriptors",
+     []() -> std::unique_ptr<Medium> { return std::make_unique<FileMedium>(2); }},
 };
 
 constexpr FilterRow kFilters[] = {

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/store/file/blob_set.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "peers/store/limits.h"
+
+namespace atl {
+namespace {
+
+Status Sealed(const Status& status) {
+  if (status.code() != Code::kPermission) return status;
+  return {Code::kFenced, std::string(status.message())};
+}
+
+// The part of [offset, offset + length) that lies in one file.
+struct FilePart {
+  uint32_t index;
+  uint64_t offset;  // In the file.
+  uint64_t length;
+};
+FilePart FirstPart(uint64_t offset, uint64_t length) {
+  const uint64_t in_file = offset % kBlobFileBytes;
+  return {static_cast<uint32_t>(offset / kBlobFileBytes), in_file,
+          std::min(length, kBlobFileBytes - in_file)};
+}
+
+}  // namespace
+
+class BlobSet::Use {
+ public:
+  explicit Use(Adopted* mine) : mine_(mine) {
+    if (mine_) ++mine_->in_flight;
+  }
+  ~Use() {
+    if (mine_ && --mine_->in_flight == 0 && mine_->leaving) mine_->idle.NotifyAll();
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+ private:
+  Adopted* mine_;
+};
+
+BlobSet::Adopted* BlobSet::FindAdopted(const BlobId& id) {
+  const auto at = adopted_.find(id);
+  return at == adopted_.end() || at->second->leaving ? nullptr : at->second.get();
+}
+
+Result<BlobSet::Adopted*> BlobSet::Mine(const BlobId& id) {
+  RETURN_IF_ERROR(context_.Alive());
+  Adopted* mine = FindAdopted(id);
+  if (!mine) {
+    return Status(Code::kFenced, fmt::format("{}: blob {} is not adopted by this instance",
+                                             context_.name, id.ToString()));
+  }
+  if (!mine->poison.ok()) return mine->poison;
+  return mine;
+}
+
+Status BlobSet::Poison(Adopted* mine, Status status) {
+  if (mine->poison.ok()) mine->poison = status.With("after a failed sync");
+  return status;
+}
+
+void BlobSet::MarkDirty(Adopted* mine, const Pin& file) {
+  file->dirty = true;
+  mine->dirty.set(file->key.index);
+}
+
+// --- Who may write -------------------------------------------------------------------------------
+
+Task<Status> BlobSet::Adopt(BlobId id, int64_t wait_ns) {
+  const Running running(context_);
+  const int64_t deadline_ns = context_.executor.BootNs() + wait_ns;
+  // Two descriptions of one instance would wait for each other.
+  while (adopting_.contains(id)) co_await adopt_ended_;
+  CO_RETURN_IF_ERROR(context_.Alive());
+  while (adopted_.contains(id)) {
+    if (FindAdopted(id)) co_return OkStatus();
+    co_await adopted_[id]->idle;
+  }
+  adopting_.insert(id);
+  Status status;
+  for (int64_t pause_ns = kFirstAdoptPauseNs;;
+       pause_ns = std::min(2 * pause_ns, kLastAdoptPauseNs)) {
+    const auto work = [this, id] { return TryAdoptBlob(context_.blobs, id); };
+    auto tried = co_await context_.executor.Offload(work);
+    if (!tried.ok()) {
+      status = tried.status();
+      break;
+    }
+    if (*tried) {
+      auto mine = std::make_unique<Adopted>();
+      mine->blob = *std::move(*tried);
+      mine->path = mine->blob.dir.path;
+      // What earlier instances wrote may not be durable either.
+      mine->dirty = mine->blob.files;
+      adopted_[id] = std::move(mine);
+      break;
+    }
+    const int64_t left_ns = deadline_ns - context_.executor.BootNs();
+    if (left_ns <= 0) {
+      status = {Code::kBusy, fmt::format("{}: blob {} is held by another instance", context_.name,
+                                         id.ToString())};
+      break;
+    }
+    co_await context_.executor.Sleep(std::min(pause_ns, left_ns));
+  }
+  adopting_.erase(id);
+  adopt_ended_.NotifyAll();
+  co_return status;
+}
+
+Task<void> BlobSet::Disown(BlobId id) {
+  const Running running(context_);
+  Adopted* mine = FindAdopted(id);
+  if (!mine) co_return;
+  mine->leaving = true;
+  while (mine->in_flight > 0) co_await mine->idle;
+  table_.CloseAll(id, true);
+  const auto gone = std::move(adopted_[id]);
+  adopted_.erase(id);
+  gone->idle.NotifyAll();
+}
+
+Task<Status> BlobSet::Seal(BlobId id) {
+  const Running running(context_);
+  CO_RETURN_IF_ERROR(context_.Alive());
+  if (context_.can.seal != SealKind::kImmutableFlag) {
+    co_return Status(Code::kUnsupported, context_.name + ": this file system cannot seal");
+  }
+  const auto work = [this, id] { return SealBlobDir(context_.blobs, id); };
+  co_return co_await context_.executor.Offload(work);
+}
+
+Task<Status> BlobSet::Remove(BlobId id) {
+  const Running running(context_);
+  CO_RETURN_IF_ERROR(context_.Alive());
+  co_await Disown(id);
+  table_.CloseAll(id, false);
+  const auto work = [this, id] {
+    const Status status = RemoveBlobDir(context_.blobs, context_.tmp, id);
+    if (status.ok()) context_.reserve.Refill();
+    return status;
+  };
+  co_return co_await context_.executor.Offload(work);
+}
+
+void BlobSet::CloseAll() {
+  adopted_.clear();
+  table_.Clear();
+}
+
+// --- Open files ----------------------------------------------------------------------------------
+
+OpenFile* BlobSet::FindReadable(const BlobId& id, uint32_t index) {
+  if (OpenFile* file = table_.Find({.blob = id, .index = index, .writable = true})) return file;
+  return table_.Find({.blob = id, .index = index, .writable = false});
+}
+
+Task<Result<Pin>> BlobSet::OpenForReading(BlobId id, uint32_t index) {
+  const auto work = [this, id, index]() -> Result<std::optional<Fd>> {
+    ASSIGN_OR_RETURN(const Dir dir, OpenBlobDir(context_.blobs, id));
+    return OpenBlobFileForReading(dir, index);
+  };
+  CO_ASSIGN_OR_RETURN(std::optional<Fd> fd, co_await context_.executor.Offload(work));
+  if (OpenFile* file = FindReadable(id, index)) co_return Pin(file);  // Somebody was quicker.
+  if (!fd) co_return Pin();
+  co_return Pin(table_.Insert({.blob = id, .index = index, .writable = false}, *std::move(fd)));
+}
+
+Task<Result<Pin>> BlobSet::OpenForWriting(BlobId id, Adopted* mine, uint32_t index) {
+  const auto guard = co_await mine->opening.Lock();
+  const FileKey key{.blob = id, .index = index, .writable = true};
+  if (OpenFile* file = table_.Find(key)) co_return Pin(file);
+  co_await SyncOldest();
+  const bool fresh = !mine->blob.files.test(index);
+  const auto work = [mine, index] { return OpenBlobFileForWriting(mine->blob, index); };
+  CO_ASSIGN_OR_RETURN(Fd fd, co_await context_.executor.Offload(work));
+  if (fresh) mine->entries_dirty = true;
+  mine->blob.files.set(index);
+  co_return Pin(table_.Insert(key, std::move(fd)));
+}
+
+// Makes room where everything that is open has unsynced writes.
+Task<void> BlobSet::SyncOldest() {
+  const Pin file(table_.OldestDirtyOverLimit());
+  if (!file) co_return;
+  const auto at = adopted_.find(file->key.blob);
+  CHECK(at != adopted_.end()) << "only adopted blobs have dirty files";
+  Adopted* const owner = at->second.get();
+  const Use use(owner);
+  file->dirty = false;
+  const int result = co_await context_.ring().Fsync(file.fd(), IORING_FSYNC_DATASYNC);
+  if (result < 0) (void)Poison(owner, PosixError(-result, "fdatasync", owner->path));
+}
+
+// --- Reading -------------------------------------------------------------------------------------
+
+Task<Status> BlobSet::Read(BlobId id, uint64_t offset, MutSpan out) {
+  CO_RETURN_IF_ERROR(CheckIo(id, offset, out.size()));
+  CO_RETURN_IF_ERROR(context_.Alive());
+  const Running running(context_);
+  const Use use(FindAdopted(id));  // It may read through a locked descriptor.
+  while (true) {
+    const FilePart part = FirstPart(offset, out.size());
+    Pin file(FindReadable(id, part.index));
+    if (!file) {
+      CO_ASSIGN_OR_RETURN(file, co_await OpenForReading(id, part.index));
+    }
+    const MutSpan piece = out.first(part.length);
+    if (file) {
+      size_t got = 0;
+      const int error = co_await ReadFully(context_, file.fd(), part.offset, piece, &got);
+      if (error != 0) {
+        co_return PosixError(
+            error, "read",
+            fmt::format("{}: blob {}, file {}", context_.name, id.ToString(), part.index));
+      }
+    } else {
+      std::memset(piece.data(), 0, piece.size());
+    }
+    out = out.subspan(part.length);
+    if (out.empty()) co_return OkStatus();
+    offset += part.length;
+  }
+}
+
+Task<Result<std::vector<BlobExtent>>> BlobSet::Extents(BlobId id, ByteRange range) {
+  CO_RETURN_IF_ERROR(CheckRange(id, range));
+  CO_RETURN_IF_ERROR(context_.Alive());
+  const Running running(context_);
+  const auto work = [this, id, range] { return BlobExtents(context_.blobs, id, range); };
+  CO_ASSIGN_OR_RETURN(auto extents, co_await context_.executor.Offload(work));
+  if (context_.can.extents == Support::kNone && !range.empty()) {
+    extents = {BlobExtent{.range = range, .data = true}};
+  }
+  co_return extents;
+}
+
+Task<Result<uint64_t>> BlobSet::Usage(BlobId id) {
+  CO_RETURN_IF_ERROR(context_.Alive());
+  const Running running(context_);
+  const auto work = [this, id] { return BlobUsage(context_.blobs, id); };
+  co_return co_await context_.executor.Offload(work);
+}
+
+// --- Writing -------------------------------------------------------------------------------------
+
+Task<Status> BlobSet::Write(BlobId id, uint64_t offset, ConstSpan data, WriteOptions options) {
+  CO_RETURN_IF_ERROR(CheckIo(id, offset, data.size()));
+  CO_ASSIGN_OR_RETURN(Adopted* const mine, Mine(id));
+  const Running running(context_);
+  const Use use(mine);
+  while (!data.empty()) {
+    const FilePart part = FirstPart(offset, data.size());
+    Pin file(table_.Find({.blob = id, .index = part.index, .writable = true}));
+    if (!file) {
+      CO_ASSIGN_OR_RETURN(file, co_await OpenForWriting(id, mine, part.index));
+    }
+    size_t done = 0;
+    const int error = co_await WriteFully(context_, file.fd(), part.offset, data.first(part.length),
+                                          options.data_sync, &done);
+    MarkDirty(mine, file);
+    if (error != 0) {
+      const Status status =
+          ChangeError(error, "write", fmt::format("{}/{}", mine->path, part.index));
+      // The bytes may lie in the cache while the disk has refused them.
+      co_return options.data_sync&& status.code() == Code::kIo ? Poison(mine, status) : status;
+    }
+    data = data.subspan(part.length);
+    offset += part.length;
+  }
+  if (options.data_sync && mine->entries_dirty) co_return co_await SyncEntries(id, mine);
+  co_return OkStatus();
+}
+
+Task<int> BlobSet::ChangeRange(int fd, int mode, ByteRange range) {
+  while (true) {
+    const int result = co_await context_.ring().Fallocate(fd, mode, range);
+    if (result != -EINTR && result != -EAGAIN) co_return -result;
+  }
+}
+
+Task<Status> BlobSet::ZeroPart(BlobId id, Adopted* mine, uint32_t index, ByteRange part,
+                               ZeroOptions options) {
+  CO_ASSIGN_OR_RETURN(const Pin file, co_await OpenForWriting(id, mine, index));
+  const std::string path = fmt::format("{}/{}", mine->path, index);
+  const int mode =
+      options.keep_allocated ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  const int error = co_await ChangeRange(file.fd(), mode, part);
+  MarkDirty(mine, file);
+  if (error != EOPNOTSUPP) co_return ChangeError(error, "zero", path);
+  if (options.fast_only) {
+    co_return Status(Code::kUnsupported, path + ": no fast way to zero on this file system");
+  }
+  const int fd = file.fd();
+  const auto work = [fd, part, path, keep = options.keep_allocated] {
+    return keep ? WriteZeros(fd, part, path) : PunchFileRange(fd, part, path);
+  };
+  co_return Sealed(co_await context_.executor.Offload(work));
+}
+
+Task<Status> BlobSet::Zero(BlobId id, ByteRange range, ZeroOptions options) {
+  CO_RETURN_IF_ERROR(CheckRange(id, range));
+  CO_ASSIGN_OR_RETURN(Adopted* const mine, Mine(id));
+  const Running running(context_);
+  const Use use(mine);
+  while (!range.empty()) {
+    const FilePart part = FirstPart(range.offset, range.length);
+    // Where there is no file there are zeros, and no space.
+    if (options.keep_allocated || mine->blob.files.test(part.index)) {
+      const ByteRange in_file{part.offset, part.length};
+      CO_RETURN_IF_ERROR(co_await ZeroPart(id, mine, part.index, in_file, options));
+    }
+    range = {range.offset + part.length, range.length - part.length};
+  }
+  co_return OkStatus();
+}
+
+Task<Status> BlobSet::Copy(BlobId from, BlobId to, ByteRange range) {
+  CO_RETURN_IF_ERROR(CheckRange(to, range));
+  CO_ASSIGN_OR_RETURN(Adopted* const mine, Mine(to));
+  const Running running(context_);
+  const Use use(mine), source_use(FindAdopted(from));
+  const auto look = [this, from] { return OpenBlobDir(context_.blobs, from).status(); };
+  if (from == to) co_return co_await context_.executor.Offload(look);
+  while (!range.empty()) {
+    const FilePart part = FirstPart(range.offset, range.length);
+    Pin source(FindReadable(from, part.index));
+    if (!source) {
+      CO_ASSIGN_OR_RETURN(source, co_await OpenForReading(from, part.index));
+    }
+    if (source || mine->blob.files.test(part.index)) {
+      CO_ASSIGN_OR_RETURN(const Pin target, co_await OpenForWriting(to, mine, part.index));
+      const int in = source ? source.fd() : -1, out = target.fd();
+      const std::string path = fmt::format("{}/{}", mine->path, part.index);
+      const auto work = [in, out, part, path] {
+        return CopyFileRange(in, out, {part.offset, part.length}, path);
+      };
+      const Status status = co_await context_.executor.Offload(work);
+      MarkDirty(mine, target);
+      if (!status.ok()) co_return Sealed(status);
+    }
+    range = {range.offset + part.length, range.length - part.length};
+  }
+  co_return OkStatus();
+}
+
+// --- Syncing -------------------------------------------------------------------------------------
+
+Task<Status> BlobSet::SyncFiles(BlobId id, Adopted* mine) {
+  // A write that ends while this runs sets its bit again.
+  const BlobFileSet dirty = std::exchange(mine->dirty, {});
+  for (uint32_t index = 0; index < kMaxBlobFiles && dirty.any(); ++index) {
+    if (!dirty.test(index)) continue;
+    auto opened = co_await OpenForWriting(id, mine, index);
+    if (!opened.ok()) {
+      // A sealed file cannot be opened for writing, but it can be synced.
+      if (opened.code() == Code::kFenced) opened = co_await OpenForReading(id, index);
+      if (!opened.ok()) co_return Poison(mine, opened.status());
+    }
+    const Pin file = *std::move(opened);
+    if (!file) continue;
+    file->dirty = false;
+    const int result = co_await context_.ring().Fsync(file.fd(), IORING_FSYNC_DATASYNC);
+    if (result < 0) {
+      co_return Poison(mine,
+                       PosixError(-result, "fdatasync", fmt::format("{}/{}", mine->path, index)));
+    }
+  }
+  co_return OkStatus();
+}
+
+Task<Status> BlobSet::SyncEntries(BlobId id, Adopted* mine) {
+  const auto guard = co_await mine->syncing.Lock();
+  if (!mine->entries_dirty) co_return mine->poison;
+  mine->entries_dirty = false;
+  const auto work = [this, mine]() -> Status {
+    RETURN_IF_ERROR(SyncDir(mine->blob.dir));
+    return SyncDir(context_.blobs);
+  };
+  const Status status = co_await context_.executor.Offload(work);
+  co_return status.ok() ? status : Poison(mine, status);
+}
+
+Task<Status> BlobSet::Sync(BlobId id) {
+  CO_RETURN_IF_ERROR(context_.Alive());
+  const Running running(context_);
+  Adopted* const mine = FindAdopted(id);
+  if (!mine) {
+    const auto work = [this, id] { return SyncBlobDir(context_.blobs, id); };
+    co_return co_await context_.executor.Offload(work);
+  }
+  const Use use(mine);
+  {
+    // One at a time: a second one must not find clean what the first is still syncing.
+    const auto guard = co_await mine->syncing.Lock();
+    CO_RETURN_IF_ERROR(mine->poison);
+    CO_RETURN_IF_ERROR(co_await SyncFiles(id, mine));
+  }
+  co_return co_await SyncEntries(id, mine);
+}
+
+}  // namespace atl

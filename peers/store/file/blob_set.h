@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The blobs of one file store instance: those it has adopted, and the open files of all that it
+// reads and writes. Reads and writes that find their file open allocate nothing but their frames.
+//
+// A failed sync poisons the blob in this instance: the kernel reports a failed writeback once, so a
+// later success would mean nothing. Every later Write and Sync answers with the first error.
+//
+// Threads: the executor's.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "peers/store/file/blob_dir.h"
+#include "peers/store/file/context.h"
+#include "peers/store/file/file_table.h"
+
+namespace atl {
+
+class BlobSet {
+ public:
+  explicit BlobSet(FileContext& context) : context_(context), table_(context.max_open_files) {}
+
+  Task<Status> Adopt(BlobId id, int64_t wait_ns);
+  Task<void> Disown(BlobId id);
+  Task<Status> Seal(BlobId id);
+  Task<Status> Read(BlobId id, uint64_t offset, MutSpan out);
+  Task<Status> Write(BlobId id, uint64_t offset, ConstSpan data, WriteOptions options);
+  Task<Status> Zero(BlobId id, ByteRange range, ZeroOptions options);
+  Task<Status> Sync(BlobId id);
+  Task<Result<std::vector<BlobExtent>>> Extents(BlobId id, ByteRange range);
+  Task<Result<uint64_t>> Usage(BlobId id);
+  Task<Status> Copy(BlobId from, BlobId to, ByteRange range);
+  Task<Status> Remove(BlobId id);
+
+  uint64_t CloseRemoved() { return table_.CloseRemoved(); }
+  // Nothing is under way any more.
+  void CloseAll();
+  size_t open_files() const { return table_.size(); }
+
+ private:
+  struct Adopted {
+    AdoptedBlob blob;
+    std::string path;
+    Status poison;
+    BlobFileSet dirty;
+    bool entries_dirty = true;  // Directory entries made since the last sync, by whomever.
+    uint64_t in_flight = 0;
+    bool leaving = false;
+    Signal idle;
+    Mutex opening;
+    Mutex syncing;
+  };
+  // Keeps an adopted blob from being disowned while it lives.
+  class Use;
+
+  // For a change; kFenced if this instance may not, or the poison.
+  Result<Adopted*> Mine(const BlobId& id);
+  Adopted* FindAdopted(const BlobId& id);
+  // Where file `index` is not open. A pin of none: it was never made.
+  Task<Result<Pin>> OpenForReading(BlobId id, uint32_t index);
+  Task<Result<Pin>> OpenForWriting(BlobId id, Adopted* mine, uint32_t index);
+  OpenFile* FindReadable(const BlobId& id, uint32_t index);
+  Task<void> SyncOldest();
+  Task<int> ChangeRange(int fd, int mode, ByteRange range);
+  Task<Status> ZeroPart(BlobId id, Adopted* mine, uint32_t index, ByteRange part,
+                        ZeroOptions options);
+  Task<Status> SyncEntries(BlobId id, Adopted* mine);
+  Task<Status> SyncFiles(BlobId id, Adopted* mine);
+  Status Poison(Adopted* mine, Status status);
+  void MarkDirty(Adopted* mine, const Pin& file);
+
+  FileContext& context_;
+  FileTable table_;
+  std::unordered_map<BlobId, std::unique_ptr<Adopted>> adopted_;
+  std::set<BlobId> adopting_;
+  Signal adopt_ended_;
+};
+
+}  // namespace atl

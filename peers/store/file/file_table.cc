@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/store/file/file_table.h"
+
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "xseg/base/check.h"
+
+namespace atl {
+
+OpenFile* FileTable::Find(const FileKey& key) {
+  const auto at = files_.find(key);
+  if (at == files_.end()) return nullptr;
+  ages_.splice(ages_.end(), ages_, at->second->age);
+  return at->second.get();
+}
+
+OpenFile* FileTable::Insert(const FileKey& key, Fd fd) {
+  Trim();
+  auto [at, fresh] = files_.try_emplace(key, std::make_unique<OpenFile>());
+  CHECK(fresh);
+  OpenFile* file = at->second.get();
+  file->key = key;
+  file->fd = std::move(fd);
+  file->age = ages_.insert(ages_.end(), file);
+  return file;
+}
+
+void FileTable::Close(OpenFile* file) {
+  CHECK(file->pins == 0);
+  ages_.erase(file->age);
+  files_.erase(file->key);
+}
+
+void FileTable::Trim() {
+  for (auto at = ages_.begin(); at != ages_.end() && files_.size() >= limit_;) {
+    OpenFile* file = *at++;
+    if (file->pins == 0 && !file->dirty) Close(file);
+  }
+}
+
+void FileTable::CloseAll(const BlobId& blob, bool writable_only) {
+  for (auto at = ages_.begin(); at != ages_.end();) {
+    OpenFile* file = *at++;
+    if (file->key.blob != blob || file->pins > 0) continue;
+    if (file->key.writable || !writable_only) Close(file);
+  }
+}
+
+uint64_t FileTable::CloseRemoved() {
+  uint64_t count = 0;
+  for (auto at = ages_.begin(); at != ages_.end();) {
+    OpenFile* file = *at++;
+    struct stat info;
+    if (file->pins > 0 || fstat(file->fd.get(), &info) != 0 || info.st_nlink > 0) continue;
+    Close(file);
+    ++count;
+  }
+  return count;
+}
+
+OpenFile* FileTable::OldestDirtyOverLimit() {
+  if (files_.size() < limit_) return nullptr;
+  for (OpenFile* file : ages_) {
+    if (file->pins == 0 && file->dirty) return file;
+  }
+  return nullptr;
+}
+
+}  // namespace atl

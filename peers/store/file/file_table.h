@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The open files of a store's blobs. A blob of 1 PiB has 1,024 files and a volume may have hundreds
+// of blobs, so descriptors are a cache: the one that was used longest ago goes when there are too
+// many. Never one that is in use, nor one with unsynced writes: a descriptor is told of a failed
+// writeback, a later one perhaps not.
+//
+// Closing an idle file of an adopted blob gives up its lock, and that is right: nothing that was
+// submitted through it is under way, and the blob's head stays locked.
+//
+// Threads: the executor's.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+
+#include "peers/store/ids.h"
+#include "xseg/base/fd.h"
+
+namespace atl {
+
+struct FileKey {
+  BlobId blob;
+  uint32_t index = 0;     // Of the TiB.
+  bool writable = false;  // Locked for this instance.
+  friend bool operator==(const FileKey&, const FileKey&) = default;
+};
+
+struct OpenFile {
+  FileKey key;
+  Fd fd;
+  uint32_t pins = 0;
+  bool dirty = false;
+  std::list<OpenFile*>::iterator age;
+};
+
+// Keeps a file open while it lives; may be of none.
+class Pin {
+ public:
+  Pin() = default;
+  explicit Pin(OpenFile* file) : file_(file) {
+    if (file_) ++file_->pins;
+  }
+  Pin(Pin&& other) noexcept : file_(std::exchange(other.file_, nullptr)) {}
+  Pin& operator=(Pin&& other) noexcept {
+    std::swap(file_, other.file_);
+    return *this;
+  }
+  ~Pin() {
+    if (file_) --file_->pins;
+  }
+
+  explicit operator bool() const { return file_ != nullptr; }
+  OpenFile* operator->() const { return file_; }
+  OpenFile* get() const { return file_; }
+  int fd() const { return file_->fd.get(); }
+
+ private:
+  OpenFile* file_ = nullptr;
+};
+
+class FileTable {
+ public:
+  explicit FileTable(size_t limit) : limit_(limit) {}
+
+  // Null if it is not open. No allocation.
+  OpenFile* Find(const FileKey& key);
+  // `key` is not in the table. Closes others that are idle and clean, down to the limit.
+  OpenFile* Insert(const FileKey& key, Fd fd);
+  // Closes all files of `blob` that nobody uses; with `writable` only those.
+  void CloseAll(const BlobId& blob, bool writable_only);
+  // Closes idle files that have no name any more, so that their space becomes free.
+  uint64_t CloseRemoved();
+  // Above the limit and nothing clean to close: the oldest idle file, to be synced. Else null.
+  OpenFile* OldestDirtyOverLimit();
+  size_t size() const { return files_.size(); }
+  void Clear() {
+    ages_.clear();
+    files_.clear();
+  }
+
+ private:
+  struct Hash {
+    size_t operator()(const FileKey& key) const noexcept {
+      return std::hash<BlobId>()(key.blob) ^ (key.index * 0x9E3779B97F4A7C15ull + key.writable);
+    }
+  };
+  void Close(OpenFile* file);
+  void Trim();
+
+  size_t limit_;
+  std::unordered_map<FileKey, std::unique_ptr<OpenFile>, Hash> files_;
+  std::list<OpenFile*> ages_;  // Oldest use first.
+};
+
+}  // namespace atl
