@@ -8,14 +8,15 @@
 
 namespace atl {
 
-LocalAtoll::LocalAtoll(Env* env, StoreSet* stores, NodeIdentity identity)
+LocalAtoll::LocalAtoll(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* buffers,
+                       NodeIdentity identity)
     : env_(env),
       stores_(stores),
       identity_(std::move(identity)),
-      buffers_(kBufferBytes),
+      buffers_(buffers),
       locks_(env, &identity_),
       names_(env, stores),
-      table_(env, stores, &buffers_, &identity_, &locks_, &names_) {}
+      table_(env, stores, maps, buffers, &identity_, &locks_) {}
 
 LocalAtoll::~LocalAtoll() = default;
 
@@ -85,7 +86,7 @@ Task<Result<std::unique_ptr<Device>>> LocalAtoll::Open(ResourceRef ref, OpenMode
   info.physical_block = header.physical_block;
   info.read_only = mode == OpenMode::kReadOnly || header.kind == HeaderKind::kSnapshot;
   std::unique_ptr<Device> device =
-      std::make_unique<LocalDevice>(&table_, &buffers_, found.slot, std::move(info));
+      std::make_unique<LocalDevice>(&table_, buffers_, found.slot, std::move(info));
   co_return device;
 }
 

@@ -22,11 +22,9 @@ namespace atl {
 
 class LocalAtoll final : public Atoll {
  public:
-  // Payload buffers of all devices of this thread.
-  static constexpr size_t kBufferBytes = 256 * kMiB;
-
-  // All outlive it.
-  LocalAtoll(Env* env, StoreSet* stores, NodeIdentity identity);
+  // All outlive it. `buffers` is where payload of all its devices is.
+  LocalAtoll(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* buffers,
+             NodeIdentity identity);
   ~LocalAtoll() override;
 
   // Says for the incarnation that had this node's state before, and is known to be dead, that its
@@ -73,7 +71,7 @@ class LocalAtoll final : public Atoll {
   Env* env_;
   StoreSet* stores_;
   NodeIdentity identity_;
-  HeapBufferPool buffers_;
+  BufferPool* buffers_;
   Locks locks_;
   Names names_;
   OpenTable table_;

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "peers/mapper/volume_map.h"
 #include "peers/volumes/transitions.h"
 
 namespace atl {
@@ -39,14 +38,14 @@ void OpenTable::Use::Leave() {
   table_->Left(entry);
 }
 
-OpenTable::OpenTable(Env* env, StoreSet* stores, BufferPool* buffers, const NodeIdentity* identity,
-                     Locks* locks, Names* names)
+OpenTable::OpenTable(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* buffers,
+                     const NodeIdentity* identity, Locks* locks)
     : env_(env),
       stores_(stores),
+      maps_(maps),
       buffers_(buffers),
       identity_(identity),
       locks_(locks),
-      names_(names),
       leases_(stores->size()) {}
 
 OpenTable::~OpenTable() = default;
@@ -125,7 +124,7 @@ Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenVolume(StoreSlot slot, Uu
   CO_RETURN_IF_ERROR(co_await locks_->AcquireWriter(&store, uuid, name, seen.header.blob()));
   Status status = co_await Settle(slot, uuid);
   if (status.ok()) {
-    auto map = co_await VolumeMap::OpenWritable(env_, stores_, slot, uuid, VolumeMap::kAdoptWait);
+    auto map = co_await maps_->OpenWritable(slot, uuid);
     if (map.ok()) co_return MakeComposer(*std::move(map), lease);
     status = map.status();
   }
@@ -138,7 +137,7 @@ Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenSnapshot(StoreSlot slot, 
   CO_ASSIGN_OR_RETURN(LeaseKeeper* const lease, co_await Lease(slot));
   // In the lock first, then the header: a removal in between is seen.
   CO_RETURN_IF_ERROR(co_await locks_->AcquireReader(&store, uuid, uuid.ToString()));
-  auto map = co_await VolumeMap::OpenFrozen(env_, stores_, slot, uuid);
+  auto map = co_await maps_->OpenFrozen(slot, uuid);
   if (map.ok()) co_return MakeComposer(*std::move(map), lease);
   (void)co_await locks_->Release(&store, uuid);
   co_return map.status();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "peers/composer/composer.h"
+#include "peers/mapper/map_opener.h"
 #include "peers/volumes/locks.h"
 #include "peers/volumes/names.h"
 
@@ -48,8 +49,8 @@ class OpenTable {
   };
 
   // All outlive the table.
-  OpenTable(Env* env, StoreSet* stores, BufferPool* buffers, const NodeIdentity* identity,
-            Locks* locks, Names* names);
+  OpenTable(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* buffers,
+            const NodeIdentity* identity, Locks* locks);
   ~OpenTable();
 
   // Opens it, or joins those who have it open: takes the lock, recovers, finishes what is pending.
@@ -86,10 +87,10 @@ class OpenTable {
 
   Env* env_;
   StoreSet* stores_;
+  MapOpener* maps_;
   BufferPool* buffers_;
   const NodeIdentity* identity_;
   Locks* locks_;
-  Names* names_;
   std::map<Uuid, std::shared_ptr<Entry>> entries_;
   std::map<Uuid, Use> held_;
   std::vector<std::unique_ptr<LeaseKeeper>> leases_;

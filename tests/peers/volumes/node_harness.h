@@ -23,7 +23,8 @@ inline uint64_t SeedOr(uint64_t fallback) {
 
 class MemoryNode {
  public:
-  MemoryNode(TestEnv* env, MemoryWorld* world, std::string name, uint32_t pid = 0) : env_(env) {
+  MemoryNode(TestEnv* env, MemoryWorld* world, std::string name, uint32_t pid = 0)
+      : env_(env), maps_(env, &stores_) {
     MemoryStoreOptions options;
     options.name = "default";
     options.world = world;
@@ -34,7 +35,7 @@ class MemoryNode {
     identity_.node = std::move(name);
     identity_.boot = ThisBoot();
     identity_.pid = pid;
-    atoll_ = std::make_unique<LocalAtoll>(env, &stores_, identity_);
+    atoll_ = std::make_unique<LocalAtoll>(env, &stores_, &maps_, &buffers_, identity_);
   }
 
   LocalAtoll& atoll() { return *atoll_; }
@@ -55,6 +56,8 @@ class MemoryNode {
   TestEnv* env_;
   NodeIdentity identity_;
   StoreSet stores_;
+  LocalMapOpener maps_;
+  HeapBufferPool buffers_{64 * kMiB};
   MemoryStore* store_ = nullptr;
   std::unique_ptr<LocalAtoll> atoll_;
 };

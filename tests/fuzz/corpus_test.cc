@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Replays the corpus of the NBD fuzzer, and every prefix of it, so that no input that was ever
+// Replays the corpus of a fuzzer, and every prefix of each of its inputs, so that no input that was ever
 // interesting is forgotten.
 #include <gtest/gtest.h>
 
@@ -12,12 +12,12 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
-namespace atl::nbd {
+namespace atl {
 namespace {
 
-TEST(NbdCorpus, IsSurvivedWithEveryPrefix) {
+TEST(Corpus, IsSurvivedWithEveryPrefix) {
   int inputs = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(ATOLL_CORPUS "/nbd")) {
+  for (const auto& entry : std::filesystem::directory_iterator(ATOLL_CORPUS)) {
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string bytes(std::istreambuf_iterator<char>(file), {});
     SCOPED_TRACE(entry.path().string());
@@ -30,4 +30,4 @@ TEST(NbdCorpus, IsSurvivedWithEveryPrefix) {
 }
 
 }  // namespace
-}  // namespace atl::nbd
+}  // namespace atl
