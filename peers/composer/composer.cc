@@ -45,6 +45,7 @@ Task<Status> Composer::Fail(Status status) {
 }
 
 Task<Status> Composer::Translate(ByteRange range, MapPieces* out) {
+  const HopTimer timer(env_, &hops_, Hop::kMap);
   if (map_->TryTranslate(range, out)) co_return OkStatus();
   co_return co_await map_->Translate(range, out);
 }
@@ -56,6 +57,7 @@ Task<void> Composer::ReadPiece(MapPiece piece, MutSpan out, Status* status) {
     std::memset(out.data(), 0, out.size());
     co_return;
   }
+  const HopTimer timer(env_, &hops_, Hop::kStoreRead);
   const Status read = co_await stores_->at(piece.slot).Read(piece.blob, piece.range.offset, out);
   if (read.ok()) co_return;
   // A source that a map names and that is absent is damage, never zeros.
@@ -80,10 +82,19 @@ Task<Status> Composer::ReadPieces(const MapPieces& pieces, uint64_t offset, MutS
 
 Task<Status> Composer::Read(uint64_t offset, MutSpan out) {
   if (out.empty()) co_return OkStatus();
+  const HopTimer timer(env_, &hops_, Hop::kRead);
+  read_bytes_ += out.size();
+  co_return Counted(co_await DoRead(offset, out));
+}
+
+Task<Status> Composer::DoRead(uint64_t offset, MutSpan out) {
   const ByteRange range{offset, out.size()};
   const auto pass = co_await gate_.Enter();
   RangeLock::Hold hold(&ranges_, range, RangeMode::kShared);
-  co_await hold;
+  if (!hold.await_ready()) {
+    const HopTimer timer(env_, &hops_, Hop::kOrder);
+    co_await hold;
+  }
   CO_RETURN_IF_ERROR(right_());
   MapPieces pieces;
   CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
@@ -116,6 +127,7 @@ class Composer::Passage {
 Task<Status> Composer::WriteOwn(uint64_t offset, ConstSpan data, bool data_sync) {
   const MapGeometry& geometry = map_->geometry();
   const WriteOptions options{.data_sync = data_sync};
+  const HopTimer timer(env_, &hops_, Hop::kStoreWrite);
   const Status status =
       co_await stores_->at(geometry.slot).Write(geometry.own, offset, data, options);
   // With the sync it may be the sync that failed.
@@ -124,7 +136,11 @@ Task<Status> Composer::WriteOwn(uint64_t offset, ConstSpan data, bool data_sync)
 }
 
 Task<Status> Composer::Commit(ByteRange whole_grains, JournalChange change) {
-  const Status status = co_await map_->Commit(GrainsOf(whole_grains), change);
+  Status status;
+  {
+    const HopTimer timer(env_, &hops_, Hop::kJournal);
+    status = co_await map_->Commit(GrainsOf(whole_grains), change);
+  }
   if (!status.ok()) co_return co_await Fail(status);
   CheckpointIfWanted();
   co_return OkStatus();
@@ -132,6 +148,12 @@ Task<Status> Composer::Commit(ByteRange whole_grains, JournalChange change) {
 
 Task<Status> Composer::Write(uint64_t offset, ConstSpan data, bool fua) {
   if (data.empty()) co_return OkStatus();
+  const HopTimer timer(env_, &hops_, Hop::kWrite);
+  write_bytes_ += data.size();
+  co_return Counted(co_await DoWrite(offset, data, fua));
+}
+
+Task<Status> Composer::DoWrite(uint64_t offset, ConstSpan data, bool fua) {
   CO_RETURN_IF_ERROR(co_await CheckWritable());
   bool durable = false;
   {
@@ -140,7 +162,10 @@ Task<Status> Composer::Write(uint64_t offset, ConstSpan data, bool fua) {
     const auto pass = co_await gate_.Enter();
     const ByteRange range{offset, data.size()};
     RangeLock::Hold hold(&ranges_, range, RangeMode::kExclusive);
-    co_await hold;
+    if (!hold.await_ready()) {
+      const HopTimer timer(env_, &hops_, Hop::kOrder);
+      co_await hold;
+    }
     CO_RETURN_IF_ERROR(right_());
     CO_RETURN_IF_ERROR(co_await WriteHeld(offset, data, fua, &durable));
     if (!durable) ++completed_;
@@ -214,6 +239,11 @@ Task<Status> Composer::Discard(ByteRange range, bool fua) {
 
 Task<Status> Composer::WriteZeroes(ByteRange range, DeviceZeroOptions options) {
   if (range.empty()) co_return OkStatus();
+  const HopTimer timer(env_, &hops_, Hop::kWrite);
+  co_return Counted(co_await DoZero(range, options));
+}
+
+Task<Status> Composer::DoZero(ByteRange range, DeviceZeroOptions options) {
   CO_RETURN_IF_ERROR(co_await CheckWritable());
   const Capabilities& capabilities = stores_->at(map_->geometry().slot).info().capabilities;
   if (options.fast_only && options.no_hole && capabilities.zero != Support::kNative) {

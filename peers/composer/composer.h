@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "peers/client/device.h"
+#include "peers/composer/hops.h"
 #include "peers/composer/range_lock.h"
 #include "peers/mapper/map_api.h"
 #include "peers/store/store_set.h"
@@ -61,11 +62,25 @@ class Composer {
 
   // How long the gate was closed by the last pin.
   int64_t last_gate_ns() const { return last_gate_ns_; }
+  const HopTimes& hops() const { return hops_; }
+  uint64_t read_bytes() const { return read_bytes_; }
+  uint64_t write_bytes() const { return write_bytes_; }
+  uint64_t errors() const { return errors_; }
+  uint64_t in_flight() const { return ranges_.in_flight(); }
   const std::string& read_only_reason() const { return map_->geometry().read_only_reason; }
 
  private:
   // One request's passage through admission, gate and order.
   class Passage;
+
+  // The calls of the same name, without their timing.
+  Task<Status> DoRead(uint64_t offset, MutSpan out);
+  Task<Status> DoWrite(uint64_t offset, ConstSpan data, bool fua);
+  Task<Status> DoZero(ByteRange range, DeviceZeroOptions options);
+  Status Counted(Status status) {
+    errors_ += !status.ok();
+    return status;
+  }
 
   Task<Status> CheckWritable();
   Task<Status> Translate(ByteRange range, MapPieces* out);
@@ -103,6 +118,10 @@ class Composer {
   bool checkpoint_scheduled_ = false;
   bool closed_ = false;
   int64_t last_gate_ns_ = 0;
+  HopTimes hops_;
+  uint64_t read_bytes_ = 0;
+  uint64_t write_bytes_ = 0;
+  uint64_t errors_ = 0;
 
   // Raised before each acknowledgement of a write that is not durable; the blob is clean only if it
   // equals the value noted before its last successful sync.

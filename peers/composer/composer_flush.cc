@@ -6,6 +6,7 @@
 namespace atl {
 
 Task<Status> Composer::Flush() {
+  const HopTimer timer(env_, &hops_, Hop::kFlush);
   const auto pass = co_await gate_.Enter();
   co_return co_await FlushInsideGate();
 }
@@ -32,6 +33,7 @@ Task<Status> Composer::FlushInsideGate() {
 Task<Status> Composer::DoFlush() {
   if (!failed_.ok()) co_return failed_;
   CO_RETURN_IF_ERROR(right_());
+  const HopTimer timer(env_, &hops_, Hop::kSync);
   const uint64_t position = map_->NotePosition();
   const uint64_t noted = completed_;
   if (noted != synced_) {

@@ -152,6 +152,4 @@ Task<Result<std::vector<StoreState>>> LocalAtoll::Stores() {
   co_return states;
 }
 
-Task<Result<std::vector<PortStats>>> LocalAtoll::Stats() { co_return std::vector<PortStats>{}; }
-
 }  // namespace atl

@@ -8,11 +8,13 @@
 // Threads: one executor thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "peers/client/atoll.h"
+#include "peers/client/node_control.h"
 #include "peers/volumes/lease.h"
 #include "peers/volumes/locks.h"
 #include "peers/volumes/names.h"
@@ -51,6 +53,11 @@ class LocalAtoll final : public Atoll {
   Task<Result<std::vector<PortStats>>> Stats() override;
 
   OpenTable& open_table() { return table_; }
+  // Rows that front ends have for Stats.
+  using StatsSource = std::function<std::vector<PortStats>()>;
+  void SetStatsSource(StatsSource source) { stats_source_ = std::move(source); }
+  // Where the time of an open volume's requests goes.
+  Task<Result<Report>> Trace(std::string name, bool json);
 
  private:
   Task<Result<Located>> Locate(ResourceRef ref);
@@ -75,6 +82,7 @@ class LocalAtoll final : public Atoll {
   Locks locks_;
   Names names_;
   OpenTable table_;
+  StatsSource stats_source_;
 };
 
 }  // namespace atl

@@ -66,6 +66,11 @@ uint64_t OpenTable::users(const Uuid& uuid) const {
   return found == entries_.end() ? 0 : found->second->users;
 }
 
+std::shared_ptr<OpenTable::Entry> OpenTable::Find(const Uuid& uuid) const {
+  const auto found = entries_.find(uuid);
+  return found == entries_.end() ? nullptr : found->second;
+}
+
 std::vector<std::pair<Uuid, std::shared_ptr<OpenTable::Entry>>> OpenTable::Snapshot() const {
   return {entries_.begin(), entries_.end()};
 }

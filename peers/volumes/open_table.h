@@ -72,6 +72,8 @@ class OpenTable {
   // The lease of this node in a store, made at the first need.
   Task<Result<LeaseKeeper*>> Lease(StoreSlot slot);
   std::vector<std::pair<Uuid, std::shared_ptr<Entry>>> Snapshot() const;
+  // Null if it is not open.
+  std::shared_ptr<Entry> Find(const Uuid& uuid) const;
 
  private:
   friend class Use;
