@@ -68,7 +68,7 @@ Status ControlServer::MayEnter(int socket) const {
   if (sessions_.size() >= kMaxConnections) {
     return {Code::kLimit, "the node has too many connections"};
   }
-  ASSIGN_OR_RETURN(const PeerCredentials peer, CredentialsOf(socket));
+  ASSIGN_OR_RETURN(const SocketPeer peer, PeerOfSocket(socket));
   if (peer.uid != 0 && peer.uid != geteuid()) {
     return {Code::kPermission, "the node answers only to its own user and to root"};
   }

@@ -57,13 +57,13 @@ Result<Fd> ListenUnix(const std::string& path) {
   return fd;
 }
 
-Result<PeerCredentials> CredentialsOf(int fd) {
+Result<SocketPeer> PeerOfSocket(int fd) {
   ucred credentials{};
   socklen_t size = sizeof(credentials);
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
     return Status::FromErrno(errno, "SO_PEERCRED");
   }
-  return PeerCredentials{credentials.pid, credentials.uid};
+  return SocketPeer{credentials.pid, credentials.uid};
 }
 
 Task<Status> ReceiveAll(Executor& executor, int fd, MutSpan out) {

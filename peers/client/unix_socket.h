@@ -24,11 +24,11 @@ Result<Fd> ConnectUnix(const std::string& path);
 // Only for who holds the lock of the folder it is in.
 Result<Fd> ListenUnix(const std::string& path);
 
-struct PeerCredentials {
+struct SocketPeer {
   pid_t pid = 0;
   uid_t uid = 0;
 };
-Result<PeerCredentials> CredentialsOf(int fd);
+Result<SocketPeer> PeerOfSocket(int fd);
 
 // Fills `out`. kUnavailable if the other side has closed or anything failed.
 Task<Status> ReceiveAll(Executor& executor, int fd, MutSpan out);
