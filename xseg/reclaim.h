@@ -52,7 +52,7 @@ uint32_t InFlightOf(const Segment& segment, PortIndex port);
 
 struct ReleaseReport {
   uint32_t slots = 0;   // That were not free.
-  uint64_t blocks = 0;  // SharedBuffer blocks.
+  uint64_t blocks = 0;  // Of buffers.
 };
 // kConflict unless it is quarantined; kBusy while InFlightOf is not 0.
 Result<ReleaseReport> Release(const Segment& segment, PortIndex port);

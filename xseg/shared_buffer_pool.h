@@ -5,8 +5,8 @@
 //
 // It gives out up to a limit of its own, in line. Where the limits of all peers together are within
 // the segment there is always a block for who is admitted; where they are not, or where the free
-// large blocks do not lie side by side, it looks again after a while, since nobody says when another
-// process frees.
+// large blocks do not lie side by side, it looks again after a while, since nobody says when
+// another process frees.
 //
 // Threads: the port's. The block pool, which is the port's, and the Env outlive it.
 #pragma once
