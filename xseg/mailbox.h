@@ -38,6 +38,15 @@ namespace atl {
 inline constexpr unsigned kMailboxWords = 8;
 inline constexpr unsigned kMaxSlotsPerPort = kMailboxWords * 64;
 
+// Asks for a line that is going to be written, so that several misses of one hand-over overlap.
+inline void PrefetchForWrite(const void* line) {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(line)));
+#else
+  __builtin_prefetch(line, 1);
+#endif
+}
+
 struct alignas(kCacheLine) Mailbox {
   std::atomic<uint64_t> words[kMailboxWords];
 

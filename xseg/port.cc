@@ -104,6 +104,9 @@ void Port::Answer(SlotRecord& slot, Code code, int64_t result) {
   CHECK(word.state == SlotState::kAccepted && word.holder == index_)
       << "answering a request that this port does not hold";
   const auto index = static_cast<SlotIndex>(&slot - &segment_->slot(0));
+  PortRecord& owner = segment_->port(segment_->owner_of(index));
+  PrefetchForWrite(&owner.answers);
+  PrefetchForWrite(&owner.hot);
   const int64_t now = SegmentNowNs();
   const int64_t submitted = slot.submitted_ns.Load();
   slot.code.Store(static_cast<uint8_t>(code));

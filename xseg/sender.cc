@@ -42,6 +42,8 @@ void Sender::Submit(Request&& request, const Route& route) {
   CHECK(request.valid() && request.role() == Request::Role::kSender);
   const unsigned number = request.number();
   SlotRecord& slot = *request.Release();
+  PrefetchForWrite(route.box);
+  PrefetchForWrite(route.to);
   const SlotWord before = slot.LoadWord();
   CHECK(before.state == SlotState::kPrepared) << "submitting a request that is not prepared";
   slot.submitted_ns.Store(SegmentNowNs());
