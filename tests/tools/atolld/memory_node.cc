@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A node over MemoryAtoll, so that daemon and CLI can be tested by themselves as real processes.
+// A node over MemoryAtoll with the real NBD server, so that daemon and CLI can be tested by themselves
+// as real processes.
 // Options of its store bend it: start_error, write_delay_ms, room_bytes, stop_delay_ms.
 #include <unistd.h>
 
 #include <cstdlib>
 
+#include "kernel/nbd/server.h"
 #include "tests/peers/client/memory_atoll.h"
 #include "tools/atolld/node.h"
 
@@ -15,13 +17,17 @@ namespace {
 class MemoryNode final : public Node {
  public:
   MemoryNode(const NodeConfig& config, Executor& executor)
-      : executor_(executor), options_(config.stores.front().options), atoll_(executor) {
+      : executor_(executor),
+        options_(config.stores.front().options),
+        atoll_(executor),
+        nbd_(&executor, &atoll_, {.unix_path = config.nbd_socket}) {
     if (const uint64_t delay_ms = Number("write_delay_ms")) {
       atoll_.set_write_delay_ns(static_cast<int64_t>(delay_ms) * kMillisecond);
     }
     if (const uint64_t room = Number("room_bytes")) atoll_.set_room_bytes(room);
   }
 
+  Task<Status> Serve() { return nbd_.Start(); }
   Atoll& atoll() override { return atoll_; }
   std::vector<PeerState> Peers() override { return {{"memory", getpid(), "running", restarts_}}; }
   Task<Status> RestartPeer(std::string name) override {
@@ -40,6 +46,7 @@ class MemoryNode final : public Node {
     co_return Report{spec.json ? "{\"report\":true}" : spec.name, good};
   }
   Task<void> Stop() override {
+    co_await nbd_.Stop(StopMode::kGraceful);
     co_await executor_.Sleep(static_cast<int64_t>(Number("stop_delay_ms")) * kMillisecond);
   }
 
@@ -52,6 +59,7 @@ class MemoryNode final : public Node {
   Executor& executor_;
   std::map<std::string, std::string> options_;
   MemoryAtoll atoll_;
+  nbd::NbdServer nbd_;
   uint32_t restarts_ = 0;
 };
 
@@ -62,7 +70,9 @@ Task<Result<std::unique_ptr<Node>>> Node::Start(const NodeConfig& config, Execut
   if (const auto error = options.find("start_error"); error != options.end()) {
     co_return Status(Code::kUnavailable, "store default: " + error->second);
   }
-  co_return std::unique_ptr<Node>(new MemoryNode(config, executor));
+  auto node = std::make_unique<MemoryNode>(config, executor);
+  CO_RETURN_IF_ERROR(co_await node->Serve());
+  co_return std::unique_ptr<Node>(std::move(node));
 }
 
 }  // namespace atl
