@@ -223,7 +223,7 @@ Task<Status> BlobSet::Read(BlobId id, uint64_t offset, MutSpan out) {
             fmt::format("{}: blob {}, file {}", context_.name, id.ToString(), part.index));
       }
     } else {
-      std::memset(piece.data(), 0, piece.size());
+      std::ranges::fill(piece, std::byte{0});
     }
     out = out.subspan(part.length);
     if (out.empty()) co_return OkStatus();

@@ -4,6 +4,9 @@
 
 #include "medium.h"
 #include "peers/store/file/file_store.h"
+#include "peers/store/filter/checked_filter.h"
+#include "peers/store/filter/delay_filter.h"
+#include "peers/store/filter/error_filter.h"
 #include "peers/store/memory/memory_store.h"
 #include "temp_dir.h"
 #include "xseg/base/executor.h"
@@ -28,6 +31,7 @@ class MemoryMedium final : public Medium {
     while (!done && env_.Step()) {
     }
     CHECK(done) << "the task waits for something that never comes";
+    env_.scheduler().RunReady();  // The end of what ran the task.
   }
 
  private:
@@ -52,7 +56,10 @@ class FileMedium final : public Medium {
     CHECK(store.ok()) << store.status().ToString();
     return *std::move(store);
   }
-  void Drive(Task<void> task) override { executor_.RunUntilDone(std::move(task)); }
+  void Drive(Task<void> task) override {
+    executor_.RunUntilDone(std::move(task));
+    executor_.scheduler().RunReady();  // The end of what ran the task.
+  }
 
  private:
   TempDir directory_;
@@ -87,6 +94,21 @@ constexpr MediumRow kMediums[] = {
 
 constexpr FilterRow kFilters[] = {
     {"Bare", [](Env&, std::unique_ptr<Store> store) { return store; }},
+    // Chooses nothing: the calls pass through it unchanged.
+    {"UnderError",
+     [](Env&, std::unique_ptr<Store> store) -> std::unique_ptr<Store> {
+       return std::make_unique<ErrorFilter>(std::move(store), ErrorFilterOptions{});
+     }},
+    {"UnderDelay",
+     [](Env& env, std::unique_ptr<Store> store) -> std::unique_ptr<Store> {
+       return std::make_unique<DelayFilter>(env, std::move(store),
+                                            DelayFilterOptions{.max_ns = 200 * kMicrosecond});
+     }},
+    // The suite breaks the callers' rules on purpose: they are noted, and the store answers.
+    {"UnderChecked",
+     [](Env&, std::unique_ptr<Store> store) -> std::unique_ptr<Store> {
+       return std::make_unique<CheckedFilter>(std::move(store), [](const std::string&) {});
+     }},
 };
 
 }  // namespace
