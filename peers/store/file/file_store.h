@@ -23,7 +23,7 @@ namespace atl {
 
 struct FileStoreOptions {
   std::string name = "file";
-  std::string path;
+  std::string path = {};
   // Makes the store if the directory is absent or empty; otherwise there must be one.
   bool create = false;
   uint64_t reserve_bytes = SpaceReserve::kDefaultBytes;

@@ -59,7 +59,7 @@ void CheckedFilter::CheckAppend(const StoreCall& call) {
   if (at == logs_.end() || !at->second.end_known) return;
   const Log& log = at->second;
   Expect(call.range.offset <= log.end, call, "an append that leaves a gap");
-  if (call.range.offset == log.end) return;
+  if (call.range.offset >= log.end) return;
   Expect(call.range.offset == log.last_position && call.range.length >= log.last_length &&
              Crc32c(call.data.first(std::min<size_t>(log.last_length, call.data.size()))) ==
                  log.last_checksum,

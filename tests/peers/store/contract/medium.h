@@ -60,7 +60,7 @@ struct ContractParam {
   FilterRow filter;
 };
 std::vector<ContractParam> EveryMediumUnderEveryFilter();
-std::string NameOf(const testing::TestParamInfo<ContractParam>& info);
+std::string ParamName(const testing::TestParamInfo<ContractParam>& info);
 
 // One medium and two instances on it, `a` and `b`.
 class StoreContract : public testing::TestWithParam<ContractParam> {
@@ -124,10 +124,11 @@ uint64_t TestSeed(uint64_t otherwise);
   } while (false)
 #define EXPECT_CODE(expected, expr)                                           \
   do {                                                                        \
-    const auto outcome_ = (expr);                                             \
+    const auto& outcome_ = (expr);                                            \
     EXPECT_EQ(static_cast<int>(expected), static_cast<int>(outcome_.code())); \
   } while (false)
-#define CONTRACT_FOR_ALL(suite) \
-  INSTANTIATE_TEST_SUITE_P(Stores, suite, testing::ValuesIn(EveryMediumUnderEveryFilter()), NameOf)
+#define CONTRACT_FOR_ALL(suite)                                                             \
+  INSTANTIATE_TEST_SUITE_P(Stores, suite, testing::ValuesIn(EveryMediumUnderEveryFilter()), \
+                           ParamName)
 
 }  // namespace atl

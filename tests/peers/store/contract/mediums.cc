@@ -124,7 +124,7 @@ std::vector<ContractParam> EveryMediumUnderEveryFilter() {
   return params;
 }
 
-std::string NameOf(const testing::TestParamInfo<ContractParam>& info) {
+std::string ParamName(const testing::TestParamInfo<ContractParam>& info) {
   return std::string(info.param.medium.name) + info.param.filter.name;
 }
 

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is particular to the file driver: killed processes, damaged and hostile directories, full
+// disks, many files.
+#include "peers/store/file/file_store.h"
+
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "peers/store/file/layout.h"
+#include "peers/store/file/probe.h"
+#include "peers/store/sha256.h"
+#include "tests/peers/store/contract/medium.h"
+#include "tests/peers/store/contract/temp_dir.h"
+#include "xseg/base/executor.h"
+
+namespace atl {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FileStoreTest : public testing::Test {
+ protected:
+  Result<std::unique_ptr<FileStore>> TryOpen(FileStoreOptions options = {}) {
+    if (options.path.empty()) options.path = path();
+    return FileStore::Open(executor, options);
+  }
+  std::unique_ptr<FileStore> Open(FileStoreOptions options = {}) {
+    options.create = true;
+    if (options.reserve_bytes == SpaceReserve::kDefaultBytes) options.reserve_bytes = 0;
+    auto store = TryOpen(options);
+    CHECK(store.ok()) << store.status().ToString();
+    return *std::move(store);
+  }
+  template <typename T>
+  T Run(Task<T> task) {
+    T result = executor.RunUntilDone(std::move(task));
+    executor.scheduler().RunReady();
+    return result;
+  }
+  void Close(Store& store) {
+    executor.RunUntilDone(store.Close());
+    executor.scheduler().RunReady();
+  }
+  BlobId NewBlob() { return {.owner = executor.NewUuid(), .epoch = 1}; }
+  std::string path() const { return directory.path() + "/store"; }
+  fs::path BlobPath(const BlobId& id) const {
+    return fs::path(path()) / kBlobsDir / FileNameOf(id);
+  }
+
+  TempDir directory;
+  Executor executor;
+};
+
+TEST_F(FileStoreTest, OpensOnlyWhatIsAStoreAndMakesOneOnlyWhereNothingElseIs) {
+  EXPECT_CODE(Code::kNotFound, TryOpen());
+  fs::create_directory(path());
+  EXPECT_CODE(Code::kNotFound, TryOpen());
+  std::ofstream(path() + "/thesis.txt") << "x";
+  EXPECT_CODE(Code::kInvalid, TryOpen({.create = true}));
+  fs::remove(path() + "/thesis.txt");
+  const Uuid uuid = Open()->info().uuid;
+  EXPECT_FALSE(uuid.is_zero());
+  EXPECT_EQ(Open()->info().uuid, uuid);
+  EXPECT_EQ((*TryOpen())->info().uuid, uuid);
+}
+
+TEST_F(FileStoreTest, ADamagedSuperblockOrMarkerIsNamed) {
+  Open();
+  const std::string superblock = path() + "/records/superblock/" + std::string(32, '0') + "/1";
+  const std::string marker = path() + "/" + kMarkerFile;
+  fs::copy(superblock, directory.path() + "/kept");
+  std::ofstream(superblock, std::ios::app) << "x";
+  const auto damaged = TryOpen();
+  EXPECT_CODE(Code::kCorrupt, damaged);
+  EXPECT_NE(damaged.status().message().find(superblock), std::string::npos);
+  fs::copy(directory.path() + "/kept", superblock, fs::copy_options::overwrite_existing);
+  std::ofstream(marker) << "format 9";
+  EXPECT_CODE(Code::kUnsupported, TryOpen());
+}
+
+TEST_F(FileStoreTest, ProbesWhatTheFileSystemCanDo) {
+  auto store = Open();
+  const Capabilities& can = store->info().capabilities;
+  EXPECT_TRUE(can.holds_records);
+  EXPECT_FALSE(can.durable_at_ack);
+  EXPECT_EQ(can.extents, Support::kNative);
+  EXPECT_NE(can.punch, Support::kNone);
+}
+
+// Acknowledged writes survive the kill, and the parent may adopt as soon as the child is gone.
+TEST_F(FileStoreTest, AttackF2AKilledHoldersWritesAreThereWhenItsSuccessorAdopts) {
+  const BlobId blob = NewBlob();
+  const LogId log = LogId::Journal(executor.NewUuid(), 1, 1);
+  auto store = Open();
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    Executor own;
+    auto mine = FileStore::Open(own, {.path = path(), .reserve_bytes = 0});
+    if (!mine.ok() || !own.RunUntilDone((*mine)->Adopt(blob, 0)).ok()) _exit(1);
+    if (!own.RunUntilDone((*mine)->AdoptLog(log, 0)).ok()) _exit(2);
+    for (uint64_t i = 0;; ++i) {
+      const Bytes data = Pattern(4'096, i);
+      if (!own.RunUntilDone((*mine)->Write(blob, i * 4'096, data, {})).ok()) _exit(3);
+      if (!own.RunUntilDone((*mine)->Append(log, i * 16, ConstSpan(data).first(16))).ok()) _exit(4);
+      if (write(ends[1], "x", 1) != 1) _exit(5);
+    }
+  }
+  close(ends[1]);
+  uint64_t acknowledged = 0;
+  char byte;
+  while (acknowledged < 50 && read(ends[0], &byte, 1) == 1) ++acknowledged;
+  EXPECT_CODE(Code::kBusy, Run(store->Adopt(blob, 0)));
+  EXPECT_CODE(Code::kBusy, Run(store->AdoptLog(log, 0)));
+  kill(child, SIGKILL);
+  int how = 0;
+  ASSERT_EQ(waitpid(child, &how, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(how)) << WEXITSTATUS(how);
+  while (read(ends[0], &byte, 1) == 1) ++acknowledged;
+  close(ends[0]);
+  ASSERT_OK(Run(store->Adopt(blob, kSecond)));
+  ASSERT_OK(Run(store->AdoptLog(log, kSecond)));
+  for (uint64_t i = 0; i < acknowledged; ++i) {
+    Bytes now(4'096), entry(16);
+    ASSERT_OK(Run(store->Read(blob, i * 4'096, now)));
+    ASSERT_EQ(now, Pattern(4'096, i));
+    ASSERT_EQ(*Run(store->ReadLog(log, i * 16, entry)), 16u);
+    ASSERT_TRUE(std::equal(entry.begin(), entry.end(), now.begin()));
+  }
+  EXPECT_GE(acknowledged, 50u);
+  Close(*store);
+}
+
+// A request in flight keeps the description of its file, and with it the lock, when the process and
+// its lock on the blob are long gone. Here a description of our own takes the place of the request.
+TEST_F(FileStoreTest, AttackF2AnAdoptWaitsForWhatIsStillInFlightOnAnyFile) {
+  const BlobId blob = NewBlob();
+  auto first = Open(), second = Open();
+  ASSERT_OK(Run(first->Adopt(blob, 0)));
+  ASSERT_OK(Run(first->Write(blob, 3 * kTiB, Pattern(512, 1), {})));
+  Close(*first);
+  {
+    const Fd request(open((BlobPath(blob) / "3").c_str(), O_RDWR | O_CLOEXEC));
+    ASSERT_TRUE(*TryLock(request.get(), "3"));
+    EXPECT_CODE(Code::kBusy, Run(second->Adopt(blob, 20 * kMillisecond)));
+  }
+  EXPECT_OK(Run(second->Adopt(blob, 0)));
+  Close(*second);
+}
+
+// The lock is on the very descriptor that is written through.
+TEST_F(FileStoreTest, AttackF2EveryFileThatIsWrittenIsLocked) {
+  const BlobId blob = NewBlob();
+  auto store = Open();
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  ASSERT_OK(Run(store->Write(blob, 2 * kTiB, Pattern(512, 1), {})));
+  for (const char* name : {"2", "head"}) {
+    const Fd other(open((BlobPath(blob) / name).c_str(), O_RDWR | O_CLOEXEC));
+    EXPECT_FALSE(*TryLock(other.get(), name)) << name;
+  }
+  Close(*store);
+}
+
+TEST_F(FileStoreTest, AttackF4ASealStopsDescriptorsThatWereOpenBefore) {
+  auto store = Open();
+  if (store->info().capabilities.seal != SealKind::kImmutableFlag) {
+    GTEST_SKIP() << "this file system has no immutable flag for us";
+  }
+  const BlobId blob = NewBlob();
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  ASSERT_OK(Run(store->Write(blob, 0, Pattern(4'096, 1), {})));
+  const Fd stale(open((BlobPath(blob) / "0").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_OK(Run(store->Seal(blob)));
+  EXPECT_EQ(pwrite(stale.get(), "x", 1, 0), -1);
+  EXPECT_EQ(errno, EPERM);
+  EXPECT_EQ(open((BlobPath(blob) / "9").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600), -1);
+  EXPECT_OK(Run(store->Remove(blob)));
+  EXPECT_FALSE(fs::exists(BlobPath(blob)));
+  Close(*store);
+}
+
+// A file that a blob had and has no more is an error for every reader, and for the writer.
+TEST_F(FileStoreTest, AttackF13AFileThatIsGoneIsNeverZeros) {
+  const BlobId blob = NewBlob();
+  auto store = Open();
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  ASSERT_OK(Run(store->Write(blob, kTiB, Pattern(4'096, 1), {})));
+  Close(*store);
+  fs::remove(BlobPath(blob) / "1");
+  store = Open();
+  Bytes out(512);
+  const Status read = Run(store->Read(blob, kTiB, out));
+  EXPECT_EQ(read.code(), Code::kCorrupt);
+  EXPECT_NE(read.message().find(BlobPath(blob).string() + "/1"), std::string::npos);
+  EXPECT_OK(Run(store->Read(blob, 0, out)));  // Never made.
+  EXPECT_CODE(Code::kCorrupt, Run(store->Extents(blob, {0, 2 * kTiB})));
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  EXPECT_CODE(Code::kCorrupt, Run(store->Write(blob, kTiB, out, {})));
+  Close(*store);
+}
+
+TEST_F(FileStoreTest, AFailedSyncPoisonsTheBlob) {
+  const BlobId blob = NewBlob(), other = NewBlob();
+  auto store = Open();
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  ASSERT_OK(Run(store->Write(blob, 0, Pattern(4'096, 1), {})));
+  Close(*store);
+  store = Open();
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  ASSERT_OK(Run(store->Adopt(other, 0)));
+  // What an earlier instance wrote is to be synced, and cannot be any more.
+  fs::rename(BlobPath(blob) / "0", directory.path() + "/0");
+  const Status first = Run(store->Sync(blob));
+  EXPECT_FALSE(first.ok());
+  fs::rename(directory.path() + "/0", BlobPath(blob) / "0");
+  EXPECT_EQ(Run(store->Sync(blob)).code(), first.code());
+  EXPECT_EQ(Run(store->Write(blob, 0, Pattern(512, 2), {})).code(), first.code());
+  EXPECT_OK(Run(store->Write(other, 0, Pattern(512, 2), {})));
+  EXPECT_OK(Run(store->Sync(other)));
+  Close(*store);
+}
+
+TEST_F(FileStoreTest, APebibyteBlobNeedsFewDescriptors) {
+  constexpr size_t kLimit = 16;
+  auto store = Open({.max_open_files = kLimit});
+  const BlobId blob = NewBlob();
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  for (uint64_t index = 0; index < 1'024; index += 8) {
+    ASSERT_OK(Run(store->Write(blob, index * kTiB + index * 512, Pattern(512, index), {})));
+    ASSERT_LE(store->open_files(), kLimit);
+  }
+  ASSERT_OK(Run(store->Sync(blob)));
+  for (uint64_t index = 0; index < 1'024; index += 8) {
+    Bytes now(512);
+    ASSERT_OK(Run(store->Read(blob, index * kTiB + index * 512, now)));
+    ASSERT_EQ(now, Pattern(512, index));
+    ASSERT_LE(store->open_files(), kLimit);
+  }
+  Close(*store);
+}
+
+TEST_F(FileStoreTest, AttackS16NamesNeverBecomeFileNames) {
+  auto store = Open();
+  RecordKey key{.kind = RecordKind::kName, .name = {}};
+  const std::string_view evil = "../../etc/passwd@x";
+  std::copy(evil.begin(), evil.end(), key.name.begin());
+  ASSERT_TRUE(Run(store->SwapRecord(key, 0, Pattern(10, 1), executor.NewUuid())).ok());
+  size_t seen = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(path() + "/records/name")) {
+    const std::string name = entry.path().filename();
+    EXPECT_EQ(name.find_first_not_of("0123456789abcdef"), std::string::npos) << name;
+    ++seen;
+  }
+  EXPECT_EQ(seen, 2u);
+  Close(*store);
+}
+
+TEST_F(FileStoreTest, HostileBlobDirectoriesGiveErrorsThatNameThem) {
+  auto store = Open();
+  const BlobId link = NewBlob(), file = NewBlob(), inner = NewBlob();
+  fs::create_directory(directory.path() + "/outside");
+  std::ofstream(directory.path() + "/outside/0") << "secret";
+  fs::create_directory_symlink(directory.path() + "/outside", BlobPath(link));
+  std::ofstream(BlobPath(file)) << "x";
+  fs::create_directory(BlobPath(inner));
+  fs::create_symlink(directory.path() + "/outside/0", BlobPath(inner) / "0");
+  Bytes out(6);
+  for (const BlobId& id : {link, file, inner}) {
+    const Status read = Run(store->Read(id, 0, out));
+    EXPECT_EQ(read.code(), Code::kCorrupt) << read.ToString();
+    EXPECT_NE(read.message().find(BlobPath(id).string()), std::string::npos);
+    EXPECT_CODE(Code::kCorrupt, Run(store->Adopt(id, 0)));
+  }
+  Close(*store);
+}
+
+TEST_F(FileStoreTest, ListingsSkipForeignNames) {
+  auto store = Open();
+  const BlobId blob = NewBlob();
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  const fs::path blobs = fs::path(path()) / kBlobsDir, logs = fs::path(path()) / kLogsDir;
+  for (const char* name : {".nfs000001", "x", "00.1", "lost+found"}) {
+    std::ofstream(blobs / name) << "x";
+    std::ofstream(logs / name) << "x";
+  }
+  fs::create_directory(blobs / (FileNameOf(blob) + ".i0"));
+  fs::create_directory(blobs / (std::string(32, 'A') + ".1"));
+  EXPECT_EQ(Run(store->ListBlobs(std::nullopt, 10))->items, std::vector<BlobId>{blob});
+  EXPECT_TRUE(Run(store->ListLogs(std::nullopt, 10))->items.empty());
+  ASSERT_TRUE(Run(store->Sweep(false)).ok());
+  EXPECT_TRUE(fs::exists(blobs / "x"));
+  Close(*store);
+}
+
+TEST_F(FileStoreTest, ASweepTakesWhatTheDeadLeftAndNothingElse) {
+  auto store = Open();
+  const fs::path tmp = fs::path(path()) / kTmpDir;
+  std::ofstream(tmp / "t.dead") << "x";
+  std::ofstream(tmp / "foreign") << "x";
+  fs::create_directory(tmp / "rm.half");
+  std::ofstream(tmp / "rm.half" / "0") << "x";
+  const Dir dir = *OpenDir(tmp);
+  const auto living = MakeTempAt(dir);
+  ASSERT_TRUE(living.ok());
+  EXPECT_EQ(*Run(store->Sweep(true)), 2u);
+  EXPECT_EQ(*Run(store->Sweep(false)), 2u);
+  EXPECT_EQ(*Run(store->Sweep(false)), 0u);
+  EXPECT_TRUE(fs::exists(tmp / "foreign"));
+  EXPECT_TRUE(fs::exists(tmp / living->name));
+  Close(*store);
+}
+
+TEST_F(FileStoreTest, ADamagedChunkIsNamedAndMendedByPuttingItAgain) {
+  auto store = Open();
+  const Bytes data = Pattern(1'000, 1);
+  const ChunkId id = Sha256(data);
+  ASSERT_OK(Run(store->PutChunk(id, data)));
+  const std::string file = path() + "/chunks/" + ToHex(id).substr(0, 2) + "/" + ToHex(id);
+  std::ofstream(file, std::ios::app) << "x";
+  const auto read = Run(store->GetChunk(id));
+  EXPECT_CODE(Code::kCorrupt, read);
+  EXPECT_NE(read.status().message().find(file), std::string::npos);
+  ASSERT_OK(Run(store->PutChunk(id, data)));
+  EXPECT_EQ(*Run(store->GetChunk(id)), data);
+  Close(*store);
+}
+
+// A small file system of its own.
+class FullDiskTest : public FileStoreTest {
+ protected:
+  void SetUp() override {
+    fs::create_directory(path());
+    mounted_ = mount("none", path().c_str(), "tmpfs", 0, "size=8M") == 0;
+    if (!mounted_) GTEST_SKIP() << "no right to mount a small file system";
+  }
+  void TearDown() override {
+    if (mounted_) umount2(path().c_str(), MNT_DETACH);
+  }
+  bool mounted_ = false;
+};
+
+TEST_F(FullDiskTest, AttackS14AFullStoreStillTakesLogsRecordsAndRemovalsAndNoData) {
+  auto store = Open({.reserve_bytes = 3 * kMiB});
+  const BlobId blob = NewBlob();
+  const LogId log = LogId::Journal(executor.NewUuid(), 1, 1);
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  ASSERT_OK(Run(store->AdoptLog(log, 0)));
+  Status status;
+  const Bytes data = Pattern(16 * kKiB, 1);
+  uint64_t offset = 0;
+  for (; status.ok(); offset += data.size()) status = Run(store->Write(blob, offset, data, {}));
+  EXPECT_EQ(status.code(), Code::kNoSpace) << status.ToString();
+  EXPECT_GE(offset, 4 * kMiB);
+  EXPECT_OK(Run(store->Reserve(log, 256 * kKiB)));
+  EXPECT_OK(Run(store->Append(log, 0, Pattern(512 * kKiB, 2))));
+  const RecordKey key = RecordKey::Of(RecordKind::kHeader, executor.NewUuid());
+  const auto made = Run(store->SwapRecord(key, 0, Pattern(9'000, 3), executor.NewUuid()));
+  ASSERT_TRUE(made.ok()) << made.status().ToString();
+  EXPECT_OK(Run(store->RemoveRecord(key, *made, executor.NewUuid())));
+  EXPECT_OK(Run(store->Remove(blob)));
+  EXPECT_GE(Run(store->GetCapacity())->reserve_bytes, 2 * kMiB);
+  Close(*store);
+}
+
+// A mount identity that comes back would prove a cache that was lost.
+TEST_F(FullDiskTest, AttackR11AnotherMountIsAnotherCache) {
+  const CacheIdentity first = Open({.reserve_bytes = 4'096})->info().cache;
+  const CacheIdentity same = Open({.reserve_bytes = 4'096})->info().cache;
+  ASSERT_EQ(umount2(path().c_str(), MNT_DETACH), 0);
+  ASSERT_EQ(mount("none", path().c_str(), "tmpfs", 0, "size=8M"), 0);
+  const CacheIdentity second = Open({.reserve_bytes = 4'096})->info().cache;
+  if (!first.trusted) GTEST_SKIP() << "this kernel has no unique mount identity";
+  EXPECT_TRUE(same.Proves(first));
+  EXPECT_FALSE(second.Proves(first));
+}
+
+TEST_F(FullDiskTest, AFileSystemWithoutTheFlagCannotSeal) {
+  auto store = Open({.reserve_bytes = 4'096});
+  EXPECT_EQ(store->info().capabilities.seal, SealKind::kNone);
+  EXPECT_CODE(Code::kUnsupported, Run(store->Seal(NewBlob())));
+  Close(*store);
+}
+
+}  // namespace
+}  // namespace atl
