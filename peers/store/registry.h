@@ -23,7 +23,7 @@ namespace atl {
 
 class MemoryWorld;
 
-struct StoreConfig {
+struct StoreSpec {
   std::string name;    // By which volumes name it.
   std::string driver;  // "memory", "file", ...
   std::map<std::string, std::string> options = {};
@@ -34,7 +34,7 @@ struct StoreConfig {
 
 // Opens the store; with `create` makes it if there is none. An unknown driver, filter or option is
 // kInvalid, naming it and what there is. Blocks; for the start of a program.
-Result<std::unique_ptr<Store>> OpenStore(const StoreConfig& config, Executor& executor,
+Result<std::unique_ptr<Store>> OpenStore(const StoreSpec& config, Executor& executor,
                                          bool create);
 
 // For `--help` and for completion.

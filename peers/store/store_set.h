@@ -19,12 +19,13 @@ inline constexpr size_t kMaxStores = 64;
 class StoreSet {
  public:
   // Stores are added before anything uses the set; the first is the default and the catalog until
-  // SetDefault says otherwise.
+  // something else is said.
   void Add(std::unique_ptr<Store> store) {
     CHECK(stores_.size() < kMaxStores);
     stores_.push_back(std::move(store));
   }
   void SetDefault(StoreSlot slot) { default_ = slot; }
+  void SetCatalog(StoreSlot slot) { catalog_ = slot; }
 
   size_t size() const { return stores_.size(); }
   Store& at(StoreSlot slot) const {
@@ -33,7 +34,7 @@ class StoreSet {
   }
   StoreSlot default_slot() const { return default_; }
   // Where name records are.
-  Store& catalog() const { return at(default_); }
+  Store& catalog() const { return at(catalog_); }
 
   // kUnavailable, naming the uuid, if this node has no such store: never "there is none".
   Result<StoreSlot> Find(const Uuid& uuid) const;
@@ -43,6 +44,7 @@ class StoreSet {
  private:
   std::vector<std::unique_ptr<Store>> stores_;
   StoreSlot default_ = 0;
+  StoreSlot catalog_ = 0;
 };
 
 }  // namespace atl

@@ -20,7 +20,7 @@ namespace {
 using OpenedStore = Result<std::unique_ptr<Store>>;
 
 struct OpenContext {
-  const StoreConfig& config;
+  const StoreSpec& config;
   Executor& executor;
   bool create;
 };
@@ -156,7 +156,7 @@ std::vector<std::string> SplitAtCommas(const std::string& text) {
 }
 
 // An option behind the name of a filter that is not in use would do nothing, silently.
-Status CheckPrefixes(const StoreConfig& config, const std::vector<std::string>& filters) {
+Status CheckPrefixes(const StoreSpec& config, const std::vector<std::string>& filters) {
   for (const auto& [name, value] : config.options) {
     const size_t dot = name.find('.');
     if (dot == std::string::npos) continue;
@@ -170,7 +170,7 @@ Status CheckPrefixes(const StoreConfig& config, const std::vector<std::string>& 
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> OpenStore(const StoreConfig& config, Executor& executor,
+Result<std::unique_ptr<Store>> OpenStore(const StoreSpec& config, Executor& executor,
                                          bool create) {
   const std::string what = fmt::format("store {}", config.name);
   const OpenContext context{config, executor, create};

@@ -131,7 +131,7 @@ TEST_F(Filters, ABrokenRuleEndsTheProcess) {
 
 TEST(Registry, NamesWhatItDoesNotKnowAndWhatThereIs) {
   Executor executor;
-  const auto message = [&](const StoreConfig& config) {
+  const auto message = [&](const StoreSpec& config) {
     const auto store = OpenStore(config, executor, true);
     EXPECT_EQ(store.code(), Code::kInvalid);
     return std::string(store.status().message());
@@ -160,7 +160,7 @@ TEST(Registry, NamesWhatItDoesNotKnowAndWhatThereIs) {
 
 TEST(Registry, StacksFiltersInTheOrderOfTheConfiguration) {
   Executor executor;
-  const StoreConfig config{.name = "a",
+  const StoreSpec config{.name = "a",
                            .driver = "memory",
                            .options = {{"filters", "checked,error"},
                                        {"capacity", "1G"},
