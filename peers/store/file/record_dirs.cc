@@ -165,6 +165,9 @@ Result<RecordDirs::Outcome> RecordDirs::LinkTemp(const View& on, const TempFile&
 // here.
 Result<RecordDirs::Outcome> RecordDirs::Put(const View& on, RecordFile& file) const {
   const Dir& dir = *on.dir;
+  if (on.file.read_only) {
+    return Status(Code::kUnsupported, dir.path + ": a newer program wrote it; it is not changed");
+  }
   auto temp = MakeTempAt(dir);
   if (temp.code() == Code::kNotFound) return Outcome::kLost;
   if (!temp.ok()) return temp.status();

@@ -58,8 +58,8 @@ Result<RecordFile> DecodeRecordFile(ConstSpan bytes, const RecordKey& key, uint6
   RecordFile record;
   record.key.kind = static_cast<RecordKind>(in.Get<uint16_t>());
   record.tombstone = (in.Get<uint32_t>() & kFlagTombstone) != 0;
-  in.Get<uint32_t>();
-  in.Get<uint32_t>();
+  in.Get<uint32_t>();  // compat
+  record.read_only = in.Get<uint32_t>() != 0;
   const auto incompat = in.Get<uint32_t>();
   if (format != kFormat || (incompat & ~kKnownIncompat) != 0) {
     return Status(Code::kUnsupported, path + ": written by a newer program");

@@ -15,6 +15,7 @@ struct RecordFile {
   RecordKey key;
   RecordState state;
   bool tombstone = false;  // The record is removed; there is no payload.
+  bool read_only = false;  // A newer program wrote it: it may be read and not changed.
   Bytes payload;
 };
 

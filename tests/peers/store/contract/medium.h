@@ -44,6 +44,7 @@ class Medium {
 struct MediumRow {
   const char* name;
   std::unique_ptr<Medium> (*make)();
+  bool under_filters = true;  // False: a variant that is seen bare only.
 };
 // Every driver, each in the forms that differ in behaviour.
 std::span<const MediumRow> AllMediums();

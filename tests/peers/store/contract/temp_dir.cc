@@ -13,8 +13,8 @@
 
 namespace atl {
 
-TempDir::TempDir() {
-  const char* base = std::getenv("ATOLL_TEST_DIR");
+TempDir::TempDir(const char* below) {
+  const char* base = below ? below : std::getenv("ATOLL_TEST_DIR");
   path_ = std::string(base ? base : testing::TempDir()) + "/atoll-test-XXXXXX";
   CHECK(mkdtemp(path_.data()) != nullptr) << path_;
 }

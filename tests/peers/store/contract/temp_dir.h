@@ -9,8 +9,8 @@ namespace atl {
 
 class TempDir {
  public:
-  // Below ATOLL_TEST_DIR, else the system's place for temporaries.
-  TempDir();
+  // In `below`; if null in ATOLL_TEST_DIR, else in the system's place for temporaries.
+  explicit TempDir(const char* below = nullptr);
   ~TempDir();
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;
