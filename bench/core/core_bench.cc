@@ -20,6 +20,7 @@
 #include "peers/store/filter/checked_filter.h"
 #include "peers/volumes/local_atoll.h"
 #include "peers/volumes/reach.h"
+#include "xseg/base/crc32c.h"
 #include "xseg/base/executor.h"
 
 namespace atl {

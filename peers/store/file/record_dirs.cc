@@ -106,9 +106,12 @@ Result<RecordDirs::View> RecordDirs::Look(const RecordKey& key) const {
 
 // Also absence: nobody may act on a removal that power could take back.
 Status RecordDirs::MakeDurable(const RecordKey& key, const View& view) const {
+  if (view.version > 0 && durable_->Knows(key, view.version)) return {};
   if (view.version > 0) RETURN_IF_ERROR(SyncFile(view.fd.get(), view.dir->path));
   if (view.dir) RETURN_IF_ERROR(SyncDir(*view.dir));
-  return SyncDir(KindOf(key.kind).records);
+  RETURN_IF_ERROR(SyncDir(KindOf(key.kind).records));
+  if (view.version > 0) durable_->Learn(key, view.version);
+  return {};
 }
 
 Result<Record> RecordDirs::Get(const RecordKey& key, ReadFor purpose) const {
@@ -238,6 +241,7 @@ Result<uint64_t> RecordDirs::Swap(const RecordKey& key, uint64_t expected, Const
     ASSIGN_OR_RETURN(const Outcome outcome, Put(view, file));
     if (outcome == Outcome::kLost) continue;
     RETURN_IF_ERROR(Settle(key, *view.dir, file.state.version));
+    durable_->Learn(key, file.state.version);
     return file.state.version;
   }
   return TooBusy(key);

@@ -37,10 +37,12 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "peers/store/file/durable_versions.h"
 #include "peers/store/file/posix.h"
 #include "peers/store/file/record_file.h"
 
@@ -104,6 +106,7 @@ class RecordDirs {
   }
 
   std::vector<Kind> kinds_;  // By number of kind.
+  std::shared_ptr<DurableVersions> durable_ = std::make_shared<DurableVersions>();
   Hook hook_;
 };
 
