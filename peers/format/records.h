@@ -37,7 +37,7 @@ enum class LockMode : uint8_t {
   kFree = 0,
   kWriter = 1,    // `holder` writes; readers are its own business.
   kReaders = 2,   // Incarnations in `readers` read (snapshots).
-  kRemoving = 3,  // On the way out; nobody may enter.
+  kRemoving = 3,  // `holder` takes it away; nobody may enter while that one lives.
 };
 inline constexpr size_t kMaxLockReaders = 64;
 struct LockRecord {

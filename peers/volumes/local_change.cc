@@ -100,6 +100,8 @@ Task<Status> LocalAtoll::Remove(ResourceRef ref) {
   }
   CO_RETURN_IF_ERROR(co_await table_.CloseUnused(uuid, name));
   CO_RETURN_IF_ERROR(co_await locks_.MarkRemoving(&store, uuid, name));
+  // Read again now that nobody can be in it any more.
+  CO_ASSIGN_OR_RETURN(found.header, co_await ReadHeader(&store, uuid, ReadFor::kAct));
   // A snapshot that was decided and has no header yet must get it before its volume goes.
   if (const auto& pending = found.header.header.pending;
       pending && pending->kind == PendingKind::kSnapshot) {

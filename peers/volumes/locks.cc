@@ -68,8 +68,13 @@ Task<Status> Locks::AcquireWriter(Store* store, Uuid uuid, std::string name, Blo
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
     CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
     LockRecord next = before.record;
+    // A removal whose node died before its commit is no removal.
     if (next.mode == LockMode::kRemoving) {
-      co_return Status(Code::kNotFound, fmt::format("{} is being removed", name));
+      if (co_await IsLive(store, next.holder)) {
+        co_return Status(Code::kNotFound, fmt::format("{} is being removed", name));
+      }
+      next.mode = LockMode::kFree;
+      next.holder = Uuid();
     }
     if (next.mode == LockMode::kWriter) {
       if (next.holder == identity_->incarnation) co_return OkStatus();
@@ -89,8 +94,13 @@ Task<Status> Locks::AcquireReader(Store* store, Uuid uuid, std::string name) {
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
     CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
     LockRecord next = before.record;
+    // A removal whose node died before its commit is no removal.
     if (next.mode == LockMode::kRemoving) {
-      co_return Status(Code::kNotFound, fmt::format("{} is being removed", name));
+      if (co_await IsLive(store, next.holder)) {
+        co_return Status(Code::kNotFound, fmt::format("{} is being removed", name));
+      }
+      next.mode = LockMode::kFree;
+      next.holder = Uuid();
     }
     auto& readers = next.readers;
     if (std::ranges::count(readers, identity_->incarnation) > 0) co_return OkStatus();
@@ -137,7 +147,8 @@ Task<Status> Locks::MarkRemoving(Store* store, Uuid uuid, std::string name) {
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
     CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
     LockRecord next = before.record;
-    if (next.mode == LockMode::kRemoving) co_return OkStatus();
+    const bool removing = next.mode == LockMode::kRemoving;
+    if (removing && next.holder == identity_->incarnation) co_return OkStatus();
     std::vector<Uuid> inside = next.readers;
     if (!next.holder.is_zero()) inside.push_back(next.holder);
     for (const Uuid& incarnation : inside) {
@@ -151,7 +162,7 @@ Task<Status> Locks::MarkRemoving(Store* store, Uuid uuid, std::string name) {
                            : "by node " + (lease.ok() ? lease->node : incarnation.ToString())));
     }
     next.mode = LockMode::kRemoving;
-    next.holder = Uuid();
+    next.holder = identity_->incarnation;
     next.readers.clear();
     next.generation += 1;
     const Status status = co_await Swap(store, before, next);
@@ -165,6 +176,7 @@ Task<Status> Locks::UnmarkRemoving(Store* store, Uuid uuid) {
   if (before.record.mode != LockMode::kRemoving) co_return OkStatus();
   LockRecord next = before.record;
   next.mode = LockMode::kFree;
+  next.holder = Uuid();
   co_return co_await Swap(store, before, next);
 }
 

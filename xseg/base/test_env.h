@@ -30,6 +30,16 @@ class TestEnv : public Env {
     while (Step()) {
     }
   }
+  // Runs whatever becomes ready within the next `duration_ns`, which are over when it returns.
+  void RunUntilIdleFor(int64_t duration_ns) {
+    const int64_t end_ns = now_ns_ + duration_ns;
+    while (true) {
+      const auto deadline = scheduler().next_deadline_ns();
+      if (!scheduler().has_ready() && (!deadline || *deadline > end_ns)) break;
+      Step();
+    }
+    now_ns_ = std::max(now_ns_, end_ns);
+  }
   // One step: false if there was nothing to do.
   bool Step() {
     if (scheduler().has_ready()) {

@@ -44,7 +44,8 @@ class Model {
   void StartNode() {
     const Uuid before = node_ ? node_->incarnation() : Uuid();
     node_.reset();
-    node_ = std::make_unique<MemoryNode>(&env_, &world_, "n" + std::to_string(++nodes_));
+    node_ = std::make_unique<MemoryNode>(&env_, &world_,
+                                         NodeOptions{.name = "n" + std::to_string(++nodes_)});
     if (!before.is_zero()) ASSERT_TRUE(env_.Run(node_->atoll().BuryPredecessor(before)).ok());
   }
 

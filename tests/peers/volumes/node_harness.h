@@ -6,9 +6,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "peers/store/filter/forwarding_store.h"
 #include "peers/store/memory/memory_store.h"
 #include "peers/volumes/local_atoll.h"
 #include "xseg/base/test_env.h"
@@ -21,25 +23,55 @@ inline uint64_t SeedOr(uint64_t fallback) {
   return text ? std::strtoull(text, nullptr, 0) : fallback;
 }
 
+// Calls functions around each call of a store.
+class HookFilter final : public ForwardingStore {
+ public:
+  using Hook = std::function<void(const StoreCall&)>;
+  explicit HookFilter(std::unique_ptr<Store> below) : ForwardingStore(std::move(below)) {}
+  Hook before;
+  Hook after;
+
+ private:
+  Task<Status> Before(const StoreCall& call) override {
+    if (before) before(call);
+    co_return OkStatus();
+  }
+  Task<Status> After(const StoreCall& call, Status outcome) override {
+    if (after) after(call);
+    co_return outcome;
+  }
+};
+
+struct NodeOptions {
+  std::string name = "a";
+  int64_t max_delay_ns = 0;  // Of a store's operations, at random.
+  int64_t lease_term_ns = 15 * kSecond;
+};
+
 class MemoryNode {
  public:
-  MemoryNode(TestEnv* env, MemoryWorld* world, std::string name, uint32_t pid = 0)
+  MemoryNode(TestEnv* env, MemoryWorld* world, NodeOptions options = {})
       : env_(env), maps_(env, &stores_) {
-    MemoryStoreOptions options;
-    options.name = "default";
-    options.world = world;
-    auto store = std::make_unique<MemoryStore>(*env, options);
+    MemoryStoreOptions memory;
+    memory.name = "default";
+    memory.world = world;
+    memory.min_delay_ns = options.max_delay_ns / 10;
+    memory.max_delay_ns = options.max_delay_ns;
+    auto store = std::make_unique<MemoryStore>(*env, memory);
     store_ = store.get();
-    stores_.Add(std::move(store));
+    auto filter = std::make_unique<HookFilter>(std::move(store));
+    filter_ = filter.get();
+    stores_.Add(std::move(filter));
     identity_.incarnation = env->NewUuid();
-    identity_.node = std::move(name);
+    identity_.node = std::move(options.name);
     identity_.boot = ThisBoot();
-    identity_.pid = pid;
+    identity_.lease_term_ns = options.lease_term_ns;
     atoll_ = std::make_unique<LocalAtoll>(env, &stores_, &maps_, &buffers_, identity_);
   }
 
   LocalAtoll& atoll() { return *atoll_; }
   MemoryStore& store() { return *store_; }
+  HookFilter& hooks() { return *filter_; }
   StoreSet& stores() { return stores_; }
   const Uuid& incarnation() const { return identity_.incarnation; }
 
@@ -59,7 +91,103 @@ class MemoryNode {
   LocalMapOpener maps_;
   HeapBufferPool buffers_{64 * kMiB};
   MemoryStore* store_ = nullptr;
+  HookFilter* filter_ = nullptr;
   std::unique_ptr<LocalAtoll> atoll_;
+};
+
+// What people do, in one line each.
+class Hands {
+ public:
+  Hands(TestEnv* env, LocalAtoll* atoll) : env_(env), atoll_(atoll) {}
+
+  Result<ResourceInfo> Create(std::string name, uint64_t size) { return Create(name, size, New()); }
+  Result<ResourceInfo> Create(std::string name, uint64_t size, Uuid uuid) {
+    CreateSpec spec;
+    spec.uuid = uuid;
+    spec.name = std::move(name);
+    spec.size = size;
+    return env_->Run(atoll_->Create(spec));
+  }
+  Result<ResourceInfo> Clone(std::string name, std::string snapshot, uint64_t size = 0) {
+    return Clone(name, snapshot, size, New());
+  }
+  Result<ResourceInfo> Clone(std::string name, std::string snapshot, uint64_t size, Uuid uuid) {
+    CreateSpec spec;
+    spec.uuid = uuid;
+    spec.name = std::move(name);
+    spec.size = size;
+    spec.from = ResourceRef::Named(std::move(snapshot));
+    return env_->Run(atoll_->Create(spec));
+  }
+  Result<ResourceInfo> Snap(std::string volume, std::string name) {
+    return Snap(volume, name, New());
+  }
+  Result<ResourceInfo> Snap(std::string volume, std::string name, Uuid uuid) {
+    SnapshotSpec spec;
+    spec.uuid = uuid;
+    spec.volume = ResourceRef::Named(std::move(volume));
+    spec.name = std::move(name);
+    return env_->Run(atoll_->Snapshot(spec));
+  }
+  Status Remove(std::string name) { return env_->Run(atoll_->Remove(Ref(name))); }
+  Status Rollback(std::string name, std::string snapshot) {
+    return env_->Run(atoll_->Rollback(Ref(name), Ref(snapshot))).status();
+  }
+  Status Resize(std::string name, uint64_t size) {
+    return env_->Run(atoll_->Resize(Ref(name), size, true)).status();
+  }
+  Status Rename(std::string name, std::string next) {
+    return env_->Run(atoll_->Rename(Ref(name), next)).status();
+  }
+  Status Write(std::string name, uint64_t offset, std::string text, bool flush = false) {
+    return env_->Run(WriteTask(std::move(name), offset, std::move(text), flush));
+  }
+  // What is read, or the error as text.
+  std::string Read(std::string name, uint64_t offset, size_t length) {
+    return env_->Run(ReadTask(std::move(name), offset, length));
+  }
+  std::unique_ptr<Device> Open(std::string name) {
+    auto device = env_->Run(atoll_->Open(Ref(name), OpenMode::kReadWrite));
+    EXPECT_TRUE(device.ok()) << device.status().ToString();
+    return device.ok() ? *std::move(device) : nullptr;
+  }
+  Result<GcReport> Collect(bool dry_run = false) {
+    return env_->Run(atoll_->CollectGarbage(dry_run));
+  }
+  std::vector<std::string> Names() {
+    std::vector<std::string> names;
+    const auto page = env_->Run(atoll_->List({}));
+    EXPECT_TRUE(page.ok()) << page.status().ToString();
+    if (page.ok()) {
+      for (const auto& item : page->items) names.push_back(item.name);
+    }
+    return names;
+  }
+  Uuid New() { return env_->NewUuid(); }
+  static ResourceRef Ref(const std::string& name) { return ResourceRef::Named(name); }
+
+ private:
+  Task<Status> WriteTask(std::string name, uint64_t offset, std::string text, bool flush) {
+    const ResourceRef ref = Ref(name);
+    CO_ASSIGN_OR_RETURN(auto device, co_await atoll_->Open(ref, OpenMode::kReadWrite));
+    Status status = co_await device->Write(offset, AsBytes(text), {});
+    if (status.ok() && flush) status = co_await device->Flush();
+    co_await device->Close();
+    co_return status;
+  }
+  Task<std::string> ReadTask(std::string name, uint64_t offset, size_t length) {
+    const ResourceRef ref = Ref(name);
+    auto device = co_await atoll_->Open(ref, OpenMode::kReadOnly);
+    if (!device.ok()) co_return device.status().ToString();
+    std::string text(length, '?');
+    const MutSpan out(reinterpret_cast<std::byte*>(text.data()), text.size());
+    const Status status = co_await (*device)->Read(offset, out);
+    co_await (*device)->Close();
+    co_return status.ok() ? text : status.ToString();
+  }
+
+  TestEnv* env_;
+  LocalAtoll* atoll_;
 };
 
 }  // namespace atl

@@ -9,7 +9,7 @@ namespace {
 
 class VolumeTest : public ::testing::Test {
  protected:
-  VolumeTest() : node_(&env_, &world_, "a") {}
+  VolumeTest() : node_(&env_, &world_) {}
   ~VolumeTest() override { EXPECT_TRUE(node_.Stop().ok()); }
 
   Result<ResourceInfo> Create(std::string name, uint64_t size) {
@@ -183,7 +183,7 @@ TEST_F(VolumeTest, ASecondNodeThatWantsToWriteIsTold) {
   ASSERT_TRUE(Create("v", kMiB).ok());
   EXPECT_TRUE(Write("v", 0, "x").ok());
   ASSERT_TRUE(env_.Run(node_.atoll().Acquire(ResourceRef::Named("v"))).ok());
-  MemoryNode other(&env_, &world_, "b");
+  MemoryNode other(&env_, &world_, {.name = "b"});
   const auto status = env_.Run(other.atoll().Acquire(ResourceRef::Named("v")));
   EXPECT_EQ(status.code(), Code::kBusy);
   EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("node a"));
