@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A node over MemoryAtoll with the real NBD server, so that daemon and CLI can be tested by themselves
-// as real processes.
+// A node over MemoryAtoll with the real NBD server, so that daemon and CLI can be tested by
+// themselves as real processes.
 // Options of its store bend it: start_error, write_delay_ms, room_bytes, stop_delay_ms.
 #include <unistd.h>
 
