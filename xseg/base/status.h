@@ -109,6 +109,8 @@ class [[nodiscard]] Result {
   std::optional<T> value_;
 };
 
+// What is pasted are declarations and keywords, which no parentheses may enclose.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define ATOLL_CONCAT_INNER(a, b) a##b
 #define ATOLL_CONCAT(a, b) ATOLL_CONCAT_INNER(a, b)
 
@@ -128,5 +130,6 @@ class [[nodiscard]] Result {
   ATOLL_ASSIGN_OR(return, lhs, ATOLL_CONCAT(result_, __LINE__), expr)
 #define CO_ASSIGN_OR_RETURN(lhs, expr) \
   ATOLL_ASSIGN_OR(co_return, lhs, ATOLL_CONCAT(result_, __LINE__), expr)
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace atl
