@@ -136,6 +136,9 @@ Task<Status> Composer::WriteOwn(uint64_t offset, ConstSpan data, bool data_sync)
 }
 
 Task<Status> Composer::Commit(ByteRange whole_grains, JournalChange change) {
+  // Raised before the change can be in the journal: a flush that covers the change with its barrier
+  // must not take the blob, which has the data, for clean.
+  ++completed_;
   Status status;
   {
     const HopTimer timer(env_, &hops_, Hop::kJournal);

@@ -123,8 +123,9 @@ class Composer {
   uint64_t write_bytes_ = 0;
   uint64_t errors_ = 0;
 
-  // Raised before each acknowledgement of a write that is not durable; the blob is clean only if it
-  // equals the value noted before its last successful sync.
+  // Raised before each acknowledgement of a write that is not durable, and before its change of the
+  // map can be in the journal; the blob is clean only if it equals the value noted before its last
+  // successful sync.
   uint64_t completed_ = 0;
   uint64_t synced_ = 0;
 

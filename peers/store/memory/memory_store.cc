@@ -209,7 +209,9 @@ Task<Status> MemoryStore::Sync(const BlobId& id) {
   CO_ASSIGN_OR_RETURN(const auto blob, Find(world_.blobs_, id));
   blob->space.Sync();
   blob->entry_durable = true;
-  co_return OkStatus();
+  // What is stored while the answer travels is not in it.
+  if (travels()) co_await Travel();
+  co_return Alive();
 }
 
 Task<Result<std::vector<BlobExtent>>> MemoryStore::Extents(const BlobId& id, ByteRange range) {
@@ -311,7 +313,8 @@ Task<Status> MemoryStore::SyncLog(const LogId& id) {
   log->space.Sync();
   log->durable_end = log->end;
   log->entry_durable = true;
-  co_return OkStatus();
+  if (travels()) co_await Travel();
+  co_return Alive();
 }
 
 Task<Result<size_t>> MemoryStore::ReadLog(const LogId& id, uint64_t position, MutSpan out) {

@@ -21,9 +21,16 @@ namespace {
 constexpr uint64_t kSize = 1 * kMiB + 256 * kKiB;
 constexpr uint64_t kSectors = kSize / kSector;
 
+enum class End {
+  kKill,
+  kPower,
+  kKillThenPower,  // Opening after the kill has made durable what it found.
+};
+
 class Storm {
  public:
-  Storm(uint64_t seed, bool power) : seed_(seed), power_(power), random_(seed), env_(seed) {
+  Storm(uint64_t seed, End end)
+      : seed_(seed), end_(end), power_(end == End::kPower), random_(seed), env_(seed) {
     env_.ShuffleReady();
     rows_.resize(kSectors);
   }
@@ -60,8 +67,22 @@ class Storm {
     (void)node->Stop();
     node.reset();
 
-    MemoryNode next(&env_, &world);
-    ASSERT_TRUE(env_.Run(next.atoll().BuryPredecessor(incarnation)).ok());
+    if (end_ == End::kKillThenPower) {
+      MemoryNode between(&env_, &world);
+      ASSERT_TRUE(env_.Run(between.atoll().BuryPredecessor(incarnation)).ok());
+      ASSERT_TRUE(env_.Run(between.atoll().Acquire(Hands::Ref("v"))).ok());
+      world.PowerLoss(random_());
+      between.Kill();
+      ASSERT_NO_FATAL_FAILURE(CheckWhatIsLeft(&world, between.incarnation()));
+      return;
+    }
+    CheckWhatIsLeft(&world, incarnation);
+  }
+
+ private:
+  void CheckWhatIsLeft(MemoryWorld* world, Uuid before) {
+    MemoryNode next(&env_, world);
+    ASSERT_TRUE(env_.Run(next.atoll().BuryPredecessor(before)).ok());
     Hands again(&env_, &next.atoll());
     auto reader = again.Open("v");
     Bytes bytes(kSize);
@@ -71,8 +92,6 @@ class Storm {
     env_.Run(Close(reader.get()));
     ASSERT_TRUE(next.Stop().ok());
   }
-
- private:
   struct Entry {
     uint64_t mark = 0;
     bool acknowledged = false;
@@ -95,7 +114,7 @@ class Storm {
     const uint64_t most = Below(10) == 0 ? 600 : 20;
     const uint64_t count = std::min(kSectors - first, 1 + Below(most));
     const ByteRange range{first * kSector, count * kSector};
-    const uint64_t kind = Below(12);
+    const uint64_t kind = Below(8);
     if (kind == 0) return Spawn(FlushTask());
     if (kind == 1) return Zero(range);
     Write(range, kind == 2);
@@ -182,6 +201,7 @@ class Storm {
   }
 
   const uint64_t seed_;
+  const End end_;
   const bool power_;
   std::mt19937_64 random_;
   TestEnv env_;
@@ -191,20 +211,24 @@ class Storm {
   bool over_ = false;
 };
 
-void RunSeeds(uint64_t first, uint64_t count, bool power) {
+void RunSeeds(uint64_t first, uint64_t count, End end) {
   if (std::getenv("ATOLL_SEED") != nullptr) {
     first = SeedOr(first);
     count = 1;
   }
   for (uint64_t seed = first; seed < first + count && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE("ATOLL_SEED=" + std::to_string(seed));
-    Storm(seed, power).Run();
+    Storm(seed, end).Run();
   }
 }
 
-TEST(Storm, KillsLoseNothingThatWasAcknowledged) { RunSeeds(1, 400, false); }
+TEST(Storm, KillsLoseNothingThatWasAcknowledged) { RunSeeds(1, 600, End::kKill); }
 
-TEST(Storm, PowerLossLosesNothingThatWasFlushed) { RunSeeds(10'000, 400, true); }
+TEST(Storm, PowerLossLosesNothingThatWasFlushed) { RunSeeds(10'000, 1500, End::kPower); }
+
+TEST(Storm, WhatIsOpenedAfterAKillOutlivesAPowerLoss) {
+  RunSeeds(20'000, 600, End::kKillThenPower);
+}
 
 }  // namespace
 }  // namespace atl
