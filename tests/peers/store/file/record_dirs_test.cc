@@ -10,6 +10,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <semaphore>
 #include <thread>
 
 #include "peers/store/file/layout.h"
@@ -174,6 +175,41 @@ TEST_F(RecordDirsTest, AttackR14AWriterAndARemoverStoppedIntoEachOther) {
         EXPECT_CODE(Code::kNotFound, now);
         EXPECT_TRUE(removed.ok() || removed.code() == Code::kNotFound);
       }
+    }
+  }
+}
+
+// The writer has read, then the remover runs up to a step and is stopped there; the writer goes on
+// to its end, and only then the remover.
+TEST_F(RecordDirsTest, AttackR14AWriterGoesOnWhileARemoverIsStopped) {
+  for (const Step remover_step : kRemoverSteps) {
+    const RecordKey key = NewKey();
+    RecordDirs writer = Open(), remover = Open(), other = Open();
+    const uint64_t version = *other.Swap(key, 0, Pattern(9, 0), NewUuid());
+    std::binary_semaphore stopped(0), go_on(0);
+    Status removed;
+    std::thread thread;
+    StopAt(remover, remover_step, [&] {
+      stopped.release();
+      go_on.acquire();
+    });
+    StopAt(writer, Step::kRead, [&] {
+      const Uuid operation = NewUuid();
+      thread = std::thread([&, operation] { removed = remover.Remove(key, version, operation); });
+      stopped.acquire();
+    });
+    const Uuid operation = NewUuid();
+    const auto wrote = writer.Swap(key, version, Pattern(9, 7), operation);
+    go_on.release();
+    thread.join();
+    const auto now = other.Get(key, ReadFor::kLook);
+    SCOPED_TRACE(static_cast<int>(remover_step));
+    EXPECT_NE(removed.ok(), wrote.ok()) << removed.ToString();
+    if (wrote.ok()) {
+      ASSERT_TRUE(now.ok());
+      EXPECT_EQ(now->operation, operation);
+    } else {
+      EXPECT_CODE(Code::kNotFound, now);
     }
   }
 }
