@@ -47,9 +47,7 @@ class Connection final : public BufferHolder {
 
   BufferHolder::State buffer_state() const override;
   // It has shown nothing but a connection yet, and nothing is being done for it.
-  bool is_unproven() const {
-    return !handshake_over_ && !device_ && !node_at_work_ && !stopping_;
-  }
+  bool is_unproven() const { return !handshake_over_ && !device_ && !node_at_work_ && !stopping_; }
   int64_t accepted_ns() const { return accepted_ns_; }
 
  private:

@@ -135,9 +135,9 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
   const JournalContent content =
       RecoverJournal(log, bytes, store.info().cache, store.info().capabilities.durable_at_ack);
   if (content.damaged) {
-    co_return Status(Code::kCorrupt, fmt::format("volume {}: {} has lost flushed changes: {}",
-                                                 header.name, log.ToString(),
-                                                 content.stopped.message()));
+    co_return Status(Code::kCorrupt,
+                     fmt::format("volume {}: {} has lost flushed changes: {}", header.name,
+                                 log.ToString(), content.stopped.message()));
   }
   if (content.stopped.code() == Code::kUnsupported) {
     co_return content.stopped.With(fmt::format("volume {}: {}", header.name, log.ToString()));

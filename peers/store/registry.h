@@ -34,8 +34,7 @@ struct StoreSpec {
 
 // Opens the store; with `create` makes it if there is none. An unknown driver, filter or option is
 // kInvalid, naming it and what there is. Blocks; for the start of a program.
-Result<std::unique_ptr<Store>> OpenStore(const StoreSpec& config, Executor& executor,
-                                         bool create);
+Result<std::unique_ptr<Store>> OpenStore(const StoreSpec& config, Executor& executor, bool create);
 
 // For `--help` and for completion.
 std::vector<std::string> StoreDrivers();

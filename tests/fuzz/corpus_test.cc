@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Replays the corpus of a fuzzer, and every prefix of each of its inputs, so that no input that was ever
-// interesting is forgotten.
+// Replays the corpus of a fuzzer, and every prefix of each of its inputs, so that no input that was
+// ever interesting is forgotten.
 #include <gtest/gtest.h>
 
 #include <cstdint>

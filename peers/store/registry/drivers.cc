@@ -170,8 +170,7 @@ Status CheckPrefixes(const StoreSpec& config, const std::vector<std::string>& fi
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> OpenStore(const StoreSpec& config, Executor& executor,
-                                         bool create) {
+Result<std::unique_ptr<Store>> OpenStore(const StoreSpec& config, Executor& executor, bool create) {
   const std::string what = fmt::format("store {}", config.name);
   const OpenContext context{config, executor, create};
   ASSIGN_OR_RETURN(const DriverRow driver, FindRow(kDrivers, config.driver, what + ": driver"));

@@ -161,11 +161,11 @@ TEST(Registry, NamesWhatItDoesNotKnowAndWhatThereIs) {
 TEST(Registry, StacksFiltersInTheOrderOfTheConfiguration) {
   Executor executor;
   const StoreSpec config{.name = "a",
-                           .driver = "memory",
-                           .options = {{"filters", "checked,error"},
-                                       {"capacity", "1G"},
-                                       {"error.ops", "get_capacity"},
-                                       {"error.nth", "2"}}};
+                         .driver = "memory",
+                         .options = {{"filters", "checked,error"},
+                                     {"capacity", "1G"},
+                                     {"error.ops", "get_capacity"},
+                                     {"error.nth", "2"}}};
   auto store = OpenStore(config, executor, true);
   ASSERT_TRUE(store.ok()) << store.status().ToString();
   EXPECT_EQ((*store)->info().name, "a");
