@@ -99,6 +99,7 @@ class Composer {
   Task<Status> DescribePiece(const MapPiece& piece, std::vector<DeviceExtent>* out);
 
   Task<Status> FlushInsideGate();
+  Task<Status> PinInsideGate(const PinChange& change);
   Task<Status> DoFlush();
   // Records why and returns the status to give to everybody.
   Task<Status> Fail(Status status);

@@ -4,6 +4,11 @@
 #include "peers/composer/composer.h"
 
 namespace atl {
+namespace {
+
+constexpr int kPinAttempts = 10;
+
+}  // namespace
 
 Task<Status> Composer::Flush() {
   const HopTimer timer(env_, &hops_, Hop::kFlush);
@@ -49,18 +54,41 @@ Task<Status> Composer::DoFlush() {
 
 Task<Status> Composer::Pin(PinChange change) {
   const auto lock = co_await pin_mutex_.Lock();
-  CO_RETURN_IF_ERROR(co_await CheckWritable());
-  CO_RETURN_IF_ERROR(co_await map_->PreparePin());
-  CO_RETURN_IF_ERROR(co_await Flush());  // Most of the work, while others go on.
-  const int64_t before = env_->BootNs();
-  co_await gate_.Close();
-  Status status = co_await FlushInsideGate();
-  if (status.ok()) {
-    status = co_await map_->Pin(std::move(change));
-    if (status.code() == Code::kFenced) status = co_await Fail(status);
+  for (int attempt = 0;; ++attempt) {
+    CO_RETURN_IF_ERROR(co_await CheckWritable());
+    CO_RETURN_IF_ERROR(co_await map_->PreparePin());
+    CO_RETURN_IF_ERROR(co_await Flush());  // Most of the work, while others go on.
+    const int64_t before = env_->BootNs();
+    co_await gate_.Close();
+    const Status status = co_await PinInsideGate(change);
+    gate_.Open();
+    last_gate_ns_ = env_->BootNs() - before;
+    // What was prepared was used up by those who went on meanwhile.
+    if (status.code() == Code::kConflict && attempt < kPinAttempts) continue;
+    co_return status;
   }
-  gate_.Open();
-  last_gate_ns_ = env_->BootNs() - before;
+}
+
+Task<Status> Composer::PinInsideGate(const PinChange& change) {
+  CO_RETURN_IF_ERROR(co_await FlushInsideGate());
+  const uint64_t size = map_->geometry().size;
+  if (change.new_size && *change.new_size < size) {
+    // The range that is cut off was zeroed, and somebody may have written to it since.
+    const uint64_t first = AlignUp(*change.new_size, kSubGrain);
+    MapPieces pieces;
+    if (first < size) CO_RETURN_IF_ERROR(co_await Translate({first, size - first}, &pieces));
+    for (const MapPiece& piece : pieces) {
+      if (piece.kind == PieceKind::kZero) continue;
+      co_return Status(Code::kBusy, map_->geometry().name + " is being written to");
+    }
+  }
+  const uint32_t generation = map_->geometry().generation;
+  const Status status = co_await map_->Pin(change);
+  // Fenced; or the header was changed and there is no journal to go on with.
+  if (status.code() == Code::kFenced ||
+      (!status.ok() && map_->geometry().generation != generation)) {
+    co_return co_await Fail(status);
+  }
   co_return status;
 }
 

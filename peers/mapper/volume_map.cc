@@ -242,12 +242,6 @@ bool VolumeMap::wants_pin() const {
 }
 
 Task<Status> VolumeMap::PreparePin() {
-  if (table_.live_count() + kMaxReplayJournals + 2 > kMaxSources) {
-    co_return Status(Code::kLimit,
-                     fmt::format("volume {} reads from {} sources and a map has at most {}: remove "
-                                 "snapshots, or copy the volume with export and import",
-                                 geometry_.name, table_.live_count(), kMaxSources));
-  }
   while (layers_.size() + 1 > kMaxReplayJournals ||
          frozen_entries() + journal_->entries() > kMaxReplayEntries) {
     if (layers_.empty()) break;
@@ -263,6 +257,16 @@ Task<Status> VolumeMap::Pin(PinChange change) {
   pinned.length = length;
   pinned.entries = journal_->entries();
   const bool new_epoch = change.new_epoch || change.snapshot.has_value();
+  if (layers_.size() + 1 > kMaxReplayJournals ||
+      frozen_entries() + pinned.entries > kMaxReplayEntries) {
+    co_return Status(Code::kConflict, "the replay list has filled up meanwhile");
+  }
+  if (new_epoch && table_.live_count() + kSourceMargin > kMaxSources) {
+    co_return Status(Code::kLimit,
+                     fmt::format("volume {} reads from {} sources and a map has at most {}; copy "
+                                 "it with export and import to go on taking snapshots",
+                                 geometry_.name, table_.live_count(), kMaxSources));
+  }
 
   CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* header) -> Status {
     if (pinned.entries > 0) header->map.replay.push_back(pinned);

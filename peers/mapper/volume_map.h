@@ -36,6 +36,8 @@ class VolumeMap final : public MapApi {
   static constexpr size_t kPinMemoryBytes = 32 * kMiB;
   static constexpr size_t kFoldLayers = 4;
   static constexpr uint64_t kFoldEntries = 64 * 1024;
+  // Sources kept free for node blobs and for what is not folded yet when a new epoch begins.
+  static constexpr size_t kSourceMargin = 64;
 
   // Opens a volume for writing. The caller holds its lock record and knows that the holder before
   // is dead or has released it, or finds out here: kBusy if it still holds the blob after

@@ -48,6 +48,13 @@ Task<Result<GarbageCollector::Candidates>> GarbageCollector::ListCandidates(Stor
     if (page->last || page->items.empty()) break;
     after_log = page->items.back();
   }
+  CO_ASSIGN_OR_RETURN(const auto locks, co_await AllKeys(store, RecordKind::kLock));
+  for (const RecordKey& key : locks) {
+    const auto record = co_await store->GetRecord(key, ReadFor::kAct);
+    if (record.code() == Code::kNotFound) continue;
+    if (!record.ok()) co_return record.status();
+    found.locks.push_back({key, record->version});
+  }
   co_return found;
 }
 
@@ -95,7 +102,7 @@ Task<Result<GcReport>> GarbageCollector::Run(bool dry_run) {
   for (size_t i = 0; i < stores_->size(); ++i) {
     Store& store = stores_->at(static_cast<StoreSlot>(i));
     CO_RETURN_IF_ERROR(co_await RemoveUnnamed(&store, candidates[i], before.reach));
-    CO_RETURN_IF_ERROR(co_await RemoveRecords(&store, before));
+    CO_RETURN_IF_ERROR(co_await RemoveRecords(&store, candidates[i], before));
     CO_RETURN_IF_ERROR(co_await RemoveLeases(&store));
     CO_ASSIGN_OR_RETURN(const uint64_t swept, co_await store.Sweep(dry_run_));
     report_.leftovers += swept;
@@ -129,29 +136,33 @@ Task<Status> GarbageCollector::RemoveUnnamed(Store* store, const Candidates& can
   co_return OkStatus();
 }
 
-Task<Status> GarbageCollector::RemoveRecord(Store* store, RecordKey key) {
-  const auto record = co_await store->GetRecord(key, ReadFor::kAct);
-  if (record.code() == Code::kNotFound) co_return OkStatus();
-  if (!record.ok()) co_return record.status();
+Task<Status> GarbageCollector::RemoveRecord(Store* store, JudgedRecord record) {
+  if (!dry_run_) {
+    const Status removed =
+        co_await store->RemoveRecord(record.key, record.version, env_->NewUuid());
+    // Whoever changed it meanwhile wants it.
+    if (removed.code() == Code::kConflict || removed.code() == Code::kNotFound) {
+      co_return OkStatus();
+    }
+    CO_RETURN_IF_ERROR(removed);
+  }
   ++report_.records;
-  Note(key.ToString());
-  if (dry_run_) co_return OkStatus();
-  const Status removed = co_await store->RemoveRecord(key, record->version, env_->NewUuid());
-  // Whoever changed it meanwhile wants it.
-  co_return removed.code() == Code::kConflict ? OkStatus() : removed;
+  Note(record.key.ToString());
+  co_return OkStatus();
 }
 
 // Tombstones that no pending operation can meet any more, and locks of what is gone.
-Task<Status> GarbageCollector::RemoveRecords(Store* store, const Pass& pass) {
-  CO_ASSIGN_OR_RETURN(const auto locks, co_await AllKeys(store, RecordKind::kLock));
-  for (const RecordKey& key : locks) {
-    const auto header = pass.headers.find(key.uuid());
+Task<Status> GarbageCollector::RemoveRecords(Store* store, const Candidates& candidates,
+                                             const Pass& pass) {
+  for (const JudgedRecord& lock : candidates.locks) {
+    const auto header = pass.headers.find(lock.key.uuid());
     if (header != pass.headers.end() && header->second.state == HeaderState::kLive) continue;
-    CO_RETURN_IF_ERROR(co_await RemoveRecord(store, key));
+    CO_RETURN_IF_ERROR(co_await RemoveRecord(store, lock));
   }
   for (const auto& [uuid, version] : pass.tombstones) {
     if (pass.pending.contains(uuid)) continue;
-    CO_RETURN_IF_ERROR(co_await RemoveRecord(store, RecordKey::Of(RecordKind::kHeader, uuid)));
+    const JudgedRecord tombstone{RecordKey::Of(RecordKind::kHeader, uuid), version};
+    CO_RETURN_IF_ERROR(co_await RemoveRecord(store, tombstone));
   }
   co_return OkStatus();
 }
@@ -165,7 +176,8 @@ Task<Status> GarbageCollector::RemoveNames(Store* store, const Pass& pass) {
     if (!record.ok()) co_return record.status();
     CO_ASSIGN_OR_RETURN(const NameRecord name, DecodeNameRecord(record->payload, key));
     if (!pass.tombstones.contains(name.uuid)) continue;
-    CO_RETURN_IF_ERROR(co_await RemoveRecord(store, key));
+    const JudgedRecord judged{key, record->version};
+    CO_RETURN_IF_ERROR(co_await RemoveRecord(store, judged));
   }
   co_return OkStatus();
 }
@@ -178,7 +190,11 @@ Task<Status> GarbageCollector::RemoveLeases(Store* store) {
     if (lease.code() == Code::kNotFound) continue;
     if (!lease.ok()) co_return lease.status();
     const bool dead = lease->ended || (lease->boot == identity_.boot && !MayBeRunning(lease->pid));
-    if (dead) CO_RETURN_IF_ERROR(co_await RemoveRecord(store, key));
+    if (!dead) continue;
+    const auto record = co_await store->GetRecord(key, ReadFor::kAct);
+    if (!record.ok()) continue;
+    const JudgedRecord judged{key, record->version};
+    CO_RETURN_IF_ERROR(co_await RemoveRecord(store, judged));
   }
   co_return OkStatus();
 }

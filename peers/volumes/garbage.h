@@ -3,7 +3,7 @@
 // Garbage collection: what no header names goes. Online, beside everything else, on any number of
 // nodes at once, and it may be stopped anywhere, for names are never used twice.
 //
-//   1. list blobs and logs                    (what is made later is no candidate)
+//   1. list blobs, logs and locks             (what is made later is no candidate)
 //   2. read all headers, again and again, until two passes saw the same ones with the same `refs`
 //   3. what neither of the two passes names goes
 //
@@ -43,18 +43,24 @@ class GarbageCollector {
     std::set<Uuid> pending;               // Named by pending operations.
     Reach reach;
   };
+  // A record as it was judged: it is removed only if it has not changed since.
+  struct JudgedRecord {
+    RecordKey key;
+    uint64_t version = 0;
+  };
   struct Candidates {
     std::vector<BlobId> blobs;
     std::vector<LogId> logs;
+    std::vector<JudgedRecord> locks;
   };
 
   Task<Result<Pass>> ReadPass();
   Task<Result<Candidates>> ListCandidates(Store* store);
   Task<Status> RemoveUnnamed(Store* store, const Candidates& candidates, const Reach& keep);
-  Task<Status> RemoveRecords(Store* store, const Pass& pass);
+  Task<Status> RemoveRecords(Store* store, const Candidates& candidates, const Pass& pass);
   Task<Status> RemoveNames(Store* store, const Pass& pass);
   Task<Status> RemoveLeases(Store* store);
-  Task<Status> RemoveRecord(Store* store, RecordKey key);
+  Task<Status> RemoveRecord(Store* store, JudgedRecord record);
   void Note(std::string item);
 
   Env* env_;

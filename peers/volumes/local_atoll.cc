@@ -124,8 +124,18 @@ Task<Status> LocalAtoll::BreakLock(ResourceRef ref, bool force) {
     table_.Unhold(header.uuid);
     co_return co_await table_.CloseUnused(header.uuid, header.name);
   }
-  co_return co_await locks_.Break(&stores_->at(found.slot), header.uuid, header.name, header.blob(),
-                                  header.journal(), force);
+  Store& store = stores_->at(found.slot);
+  Header now = header;
+  while (true) {
+    CO_RETURN_IF_ERROR(
+        co_await locks_.Break(&store, now.uuid, now.name, now.blob(), now.journal(), force));
+    if (!force) co_return OkStatus();
+    // The holder may have pinned while it was being sealed: what it writes to now is sealed too.
+    const auto again = co_await ReadHeader(&store, now.uuid, ReadFor::kAct);
+    if (!again.ok()) co_return again.status();
+    if (again->header.generation == now.generation) co_return OkStatus();
+    now = again->header;
+  }
 }
 
 Task<Result<std::vector<StoreState>>> LocalAtoll::Stores() {

@@ -99,6 +99,9 @@ Task<Status> LocalAtoll::Remove(ResourceRef ref) {
                      fmt::format("{} is held open; 'atoll close {}' first", name, name));
   }
   CO_RETURN_IF_ERROR(co_await table_.CloseUnused(uuid, name));
+  // Others take a remover without a lease for dead.
+  const auto lease = co_await table_.Lease(found.slot);
+  if (!lease.ok()) co_return lease.status();
   CO_RETURN_IF_ERROR(co_await locks_.MarkRemoving(&store, uuid, name));
   // Read again now that nobody can be in it any more.
   CO_ASSIGN_OR_RETURN(found.header, co_await ReadHeader(&store, uuid, ReadFor::kAct));
@@ -106,7 +109,10 @@ Task<Status> LocalAtoll::Remove(ResourceRef ref) {
   if (const auto& pending = found.header.header.pending;
       pending && pending->kind == PendingKind::kSnapshot) {
     const Status put = co_await PutSnapshotHeader(&store, found.header.header, *pending);
-    if (!put.ok() && put.code() != Code::kExists) co_return put;
+    if (!put.ok() && put.code() != Code::kExists) {
+      (void)co_await locks_.UnmarkRemoving(&store, uuid);
+      co_return put;
+    }
   }
   const Status removed =
       co_await ChangeHeader(env_, &store, &found.header, [](Header* header) -> Status {

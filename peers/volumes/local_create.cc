@@ -36,6 +36,16 @@ Task<Result<ResourceInfo>> LocalAtoll::Create(CreateSpec spec) {
     }
   }
   if (!made.ok()) co_return made.status();
+  CO_ASSIGN_OR_RETURN(const bool ours,
+                      co_await names_.PointsTo(spec.name_space, spec.name, spec.uuid));
+  if (!ours) {
+    CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, &store, &*made, [](Header* next) -> Status {
+      next->state = HeaderState::kRemoved;
+      next->pending.reset();
+      return {};
+    }));
+    co_return Status(Code::kExists, fmt::format("'{}' was taken by another", spec.name));
+  }
   if (spec.from) {
     CO_RETURN_IF_ERROR(co_await FinishClone(slot, &*made, made->header.parent));
   }
@@ -104,12 +114,14 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   // One at a time: the volume has room for one pending operation.
   const auto turn = co_await use->exclusive().Lock();
   Status status = co_await composer.Pin(change);
-  if (!status.ok()) {
+  const Header volume_header = composer.map().header();
+  const bool committed = volume_header.pending && volume_header.pending->uuid == spec.uuid;
+  if (!status.ok() && !committed) {
     (void)co_await names_.Withdraw(header.name_space, spec.name, spec.uuid);
     co_return status;
   }
-  const Header volume_header = composer.map().header();
-  if (volume_header.pending && volume_header.pending->uuid == spec.uuid) {
+  // Once committed it is finished, even if the volume itself cannot go on.
+  if (committed) {
     status = co_await PutSnapshotHeader(&store, volume_header, *volume_header.pending);
     if (status.ok() || status.code() == Code::kExists) {
       const Status cleared = co_await composer.map().ClearPending(spec.uuid);

@@ -33,8 +33,8 @@ class Locks {
   // Takes that back.
   Task<Status> UnmarkRemoving(Store* store, Uuid uuid);
 
-  // Frees a lock whose holder is dead or gone. With `force` also one that is only silent, by
-  // waiting out its lease and sealing `blob` and `journal`; kUnsupported where the store cannot.
+  // Frees a lock whose holder is dead or gone. With `force` also one whose holder runs, or may run:
+  // `blob` and `journal` are then sealed against it; kUnsupported where the store cannot do that.
   Task<Status> Break(Store* store, Uuid uuid, std::string name, BlobId blob, LogId journal,
                      bool force);
 

@@ -98,6 +98,11 @@ Task<Status> Names::Claim(Uuid name_space, std::string name, Uuid uuid, Uuid sto
   co_return Status(Code::kBusy, fmt::format("the name '{}' is wanted by many at once", name));
 }
 
+Task<Result<bool>> Names::PointsTo(Uuid name_space, std::string name, Uuid uuid) {
+  CO_ASSIGN_OR_RETURN(const Entry entry, co_await Read(NameKey(name_space, name)));
+  co_return entry.version != 0 && entry.record.uuid == uuid;
+}
+
 Task<Status> Names::Withdraw(Uuid name_space, std::string name, Uuid uuid) {
   const RecordKey key = NameKey(name_space, name);
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {

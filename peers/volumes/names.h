@@ -4,7 +4,7 @@
 // alive and carries that name; so a name is taken at the moment in which a header with it appears,
 // and a maker that died in between blocks nobody.
 //
-//   create:  Claim(name, uuid), then put the header
+//   create:  Claim(name, uuid), put the header, look again: not ours any more, withdraw the header
 //   rename:  Claim(new, uuid), then swap the header; if that swap is lost, Claim again before the
 //            next try; then Withdraw(old)
 //   remove:  header to removed, then Withdraw
@@ -40,6 +40,8 @@ class Names {
 
   // kExists if the name counts for another uuid.
   Task<Status> Claim(Uuid name_space, std::string name, Uuid uuid, Uuid store);
+  // Whether the record points to `uuid`: looked at again once its header is there.
+  Task<Result<bool>> PointsTo(Uuid name_space, std::string name, Uuid uuid);
   // Removes the record if it points to `uuid`.
   Task<Status> Withdraw(Uuid name_space, std::string name, Uuid uuid);
 

@@ -37,7 +37,6 @@ struct NodeConfig {
   std::string file;       // It was read from; absolute.
   std::string state_dir;  // Absolute.
   Placement placement = Placement::kFused;
-  uint32_t shards = 0;  // 0: one a core.
   std::string catalog;  // The store that holds names; never empty once loaded.
   std::string nbd_socket;
   std::string nbd_tcp;  // "host:port"; empty: no TCP.

@@ -11,7 +11,6 @@
 namespace atl {
 namespace {
 
-constexpr uint32_t kMaxShards = 1024;
 constexpr uint32_t kMaxLeaseSeconds = 3600;
 
 Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
@@ -121,8 +120,6 @@ constexpr std::array<KeyRow<NodeConfig>, 8> kNodeKeys = {{
      "fused: all peers share one process. isolated: composer, mapper, each store and each\n"
      "front end are a process each and talk through shared memory.",
      SetPlacement},
-    {"shards", "0", "Threads that share the volumes among them; 0: one for each core.",
-     [](NodeConfig& c, std::string_view v) { return SetNumber(c.shards, v, 0, kMaxShards); }},
     {"catalog", "",
      "The store that holds the names of all volumes; if not set, the first one below.",
      [](NodeConfig& c, std::string_view v) { return SetText(c.catalog, v); }},
@@ -134,7 +131,7 @@ constexpr std::array<KeyRow<NodeConfig>, 8> kNodeKeys = {{
      SetTcp},
     {"log_level", "info", "debug, info, warning, error or off.", SetLogLevel},
     {"lease_seconds", "15",
-     "After how long without a sign of life another node may take over what this one holds.",
+     "How long this node may act for what it holds without a sign of life in the store.",
      [](NodeConfig& c, std::string_view v) {
        return SetNumber(c.lease_seconds, v, 1, kMaxLeaseSeconds);
      }},
@@ -148,7 +145,8 @@ constexpr std::array<KeyRow<StoreConfig>, 4> kStoreKeys = {{
     {"default", "yes", "Volumes go here unless --store says otherwise; else to the first store.",
      SetDefault},
     {"filters", "",
-     "Filters over the driver, the nearest first, such as: delay:ms=5 error:rate=0.01 checked",
+     "Filters over the driver, the nearest first, such as: delay:max_us=500 error:per_million=100 "
+     "checked",
      SetFilters},
 }};
 

@@ -5,39 +5,18 @@
 
 #include <gtest/gtest.h>
 #include <libnbd.h>
-#include <netinet/in.h>
-#include <sys/stat.h>
 
 #include <chrono>
-#include <fstream>
 #include <random>
 
 #include "tests/kernel/nbd/raw_client.h"
+#include "tests/kernel/nbd/server_clients.h"
 #include "tests/kernel/nbd/server_thread.h"
 
 namespace atl::nbd {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// A libnbd handle that is connected, or says why not.
-class Handle {
- public:
-  explicit Handle(const std::string& uri) : handle_(nbd_create()) {
-    nbd_add_meta_context(handle_, LIBNBD_CONTEXT_BASE_ALLOCATION);
-    ok_ = nbd_connect_uri(handle_, uri.c_str()) == 0;
-    if (!ok_) error_ = nbd_get_error();
-  }
-  ~Handle() { nbd_close(handle_); }
-  nbd_handle* get() { return handle_; }
-  bool ok() const { return ok_; }
-  const std::string& error() const { return error_; }
-
- private:
-  nbd_handle* handle_;
-  bool ok_ = false;
-  std::string error_;
-};
 
 // An honest client that writes and reads all the time and checks what it reads.
 class Honest {
@@ -70,13 +49,6 @@ class Honest {
   std::mt19937_64 random_{1};
 };
 
-void AddGood(ServerThread* server) {
-  server->Run([](ServerWorld world) {
-    world.atoll->Add("good", kMiB);
-    world.atoll->Add("disk", 256 * kMiB);
-    return 0;
-  });
-}
 size_t Connections(ServerThread* server) {
   return server->Run([](ServerWorld world) { return world.server->connections(); });
 }
@@ -423,73 +395,6 @@ TEST(Server, CountsWhatItDoes) {
   EXPECT_GT(row.p50_ns, 0);
   EXPECT_LE(row.p50_ns, row.p99_ns);
   EXPECT_LE(row.p99_ns, row.max_ns);
-}
-
-TEST(Server, ListensOnTcpOnlyIfConfigured) {
-  EXPECT_EQ(ServerThread().Run([](ServerWorld world) { return world.server->tcp_port(); }), 0);
-  for (const char* host : {"127.0.0.1", "::1"}) {
-    ServerOptions options;
-    options.tcp = TcpAddress{.host = host, .port = 0};
-    ServerThread server(options);
-    AddGood(&server);
-    const auto port = server.Run([](ServerWorld world) { return world.server->tcp_port(); });
-    ASSERT_NE(port, 0);
-    const std::string literal =
-        std::string(host).find(':') == std::string::npos ? host : "[" + std::string(host) + "]";
-    Handle handle("nbd://" + literal + ":" + std::to_string(port) + "/good");
-    ASSERT_TRUE(handle.ok()) << handle.error();
-    EXPECT_EQ(nbd_get_size(handle.get()), static_cast<int64_t>(kMiB));
-    ASSERT_EQ(nbd_pwrite(handle.get(), "hello", 5, 3, 0), 0);
-  }
-}
-
-Status StartAt(const std::string& path, std::optional<TcpAddress> tcp = {}) {
-  Executor executor;
-  MemoryAtoll atoll(&executor);
-  ServerOptions options;
-  options.unix_path = path;
-  options.tcp = tcp;
-  NbdServer server(&executor, &atoll, options);
-  const Status status = executor.RunUntilDone(server.Start());
-  executor.RunUntilDone(server.Stop(StopMode::kGraceful));
-  return status;
-}
-
-TEST(Server, ReplacesTheSocketOfADeadServerOnly) {
-  ServerThread live;
-  EXPECT_EQ(StartAt(live.socket()).code(), Code::kBusy);
-  EXPECT_TRUE(RawClient(live.socket()).connected());
-
-  const std::string stale = live.directory() + "/stale";
-  {
-    const Fd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, stale.data(), stale.size());
-    ASSERT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
-  }
-  EXPECT_TRUE(StartAt(stale).ok());
-
-  const std::string file = live.directory() + "/file";
-  std::ofstream(file) << "precious";
-  EXPECT_EQ(StartAt(file).code(), Code::kExists);
-  EXPECT_EQ(std::filesystem::file_size(file), 8u);
-}
-
-TEST(Server, SaysClearlyWhyItCannotListen) {
-  EXPECT_EQ(StartAt("/nonexistent/directory/socket").code(), Code::kNotFound);
-  EXPECT_EQ(StartAt("/tmp/" + std::string(200, 'x')).code(), Code::kInvalid);
-  ServerThread live;
-  const std::string path = live.directory() + "/second";
-  EXPECT_EQ(StartAt(path, TcpAddress{.host = "not.a.number", .port = 0}).code(), Code::kInvalid);
-  EXPECT_FALSE(std::filesystem::exists(path)) << "nothing is left behind";
-}
-
-TEST(Server, TheSocketIsForOwnerAndGroup) {
-  ServerThread server;
-  struct stat info;
-  ASSERT_EQ(stat(server.socket().c_str(), &info), 0);
-  EXPECT_EQ(info.st_mode & 0777, 0660u);
 }
 
 }  // namespace

@@ -2,8 +2,7 @@
 //
 // Many requests in flight on one volume, over a store whose operations take their time, in a random
 // order of everything; at a random moment the node dies, or the power fails. What is read after
-// that must be allowed by what was acknowledged and flushed before: the promises of docs/durability
-// in their smallest form.
+// that must be allowed by what was acknowledged and flushed before.
 //
 // Requests whose ranges overlap take effect in the order in which they were made, so each sector
 // has a row of writes. After the death of processes it shows the last acknowledged one, or a later

@@ -76,9 +76,9 @@ TEST(Config, ErrorsNameTheLineAndTheNearestWord) {
 
 TEST(Config, RefusesWhatMakesNoSense) {
   for (const char* text : {
-           "[node]\nshards = many\n",
-           "[node]\nshards = -1\n",
-           "[node]\nshards = 99999999999\n",
+           "[node]\nlease_seconds = many\n",
+           "[node]\nlease_seconds = -1\n",
+           "[node]\nlease_seconds = 99999999999\n",
            "[node]\nlease_seconds = 0\n",
            "[node]\nnbd_tcp = here\n",
            "[node]\nnbd_tcp = :1\n",
