@@ -111,7 +111,7 @@ Status SetFilters(StoreConfig& store, std::string_view value) {
   return {};
 }
 
-constexpr std::array<KeyRow<NodeConfig>, 8> kNodeKeys = {{
+constexpr std::array<KeyRow<NodeConfig>, 7> kNodeKeys = {{
     {"state", ".",
      "Everything of this node lives here: its sockets, its log, and by default its store.\n"
      "A relative path starts at the folder of this file.",

@@ -244,7 +244,7 @@ TEST_F(Attack, S2ARemovedSnapshotDoesNotComeBack) {
     if (++swaps == 2) node.store().Die();
   };
   EXPECT_FALSE(hands.Snap("v", "s").ok());
-  ASSERT_EQ(swaps, 2);
+  ASSERT_GE(swaps, 2);
   node.hooks().after = nullptr;
   const Uuid dead = node.incarnation();
   (void)node.Stop();
