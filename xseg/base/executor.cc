@@ -14,6 +14,8 @@
 namespace atl {
 namespace {
 
+constexpr int kTurnsWithoutRing = 8;
+
 int64_t ReadClock(clockid_t clock) {
   timespec now;
   clock_gettime(clock, &now);
@@ -117,14 +119,19 @@ bool Executor::PollAll() {
 
 void Executor::Turn() {
   bool worked = scheduler().RunReady() > 0;
-  if (!scheduler().has_ready()) {
-    worked |= PollAll();
-    if (ring_.has_unsubmitted() || !scheduler().has_ready()) worked |= ring_.SubmitAndReap() > 0;
-  }
   if (offload_->has_done()) {
     for (auto handle : offload_->TakeDone()) scheduler().Post(handle);
   }
   if (scheduler().next_deadline_ns()) scheduler().FireTimers(BootNs());
+  // Background work that yields keeps the queue from ever being empty; the ring has its turn
+  // anyway.
+  if (!scheduler().has_ready() || ++turns_without_ring_ >= kTurnsWithoutRing) {
+    turns_without_ring_ = 0;
+    worked |= PollAll();
+    // Sleeping submits and reaps as well: with nothing else to look at, that is one system call.
+    const bool sleeps_next = pollers_.empty() && options_.spin_ns == 0 && !scheduler().has_ready();
+    if (!sleeps_next) worked |= ring_.SubmitAndReap() > 0;
+  }
   if (worked || scheduler().has_ready()) {
     if (options_.spin_ns > 0) last_work_ns_ = BootNs();
     return;

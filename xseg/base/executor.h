@@ -128,6 +128,7 @@ class Executor final : public Env {
   std::vector<Poller*> pollers_;
   std::atomic<bool> stop_{false};
   int64_t last_work_ns_ = 0;
+  int turns_without_ring_ = 0;
   std::vector<std::unique_ptr<Doorbell>> doorbells_;
   std::unique_ptr<Wakeup> wakeup_;
   std::unique_ptr<OffloadPool> offload_;

@@ -30,14 +30,17 @@ class HookFilter final : public ForwardingStore {
   explicit HookFilter(std::unique_ptr<Store> below) : ForwardingStore(std::move(below)) {}
   Hook before;
   Hook after;
+  // Not ok: the call is refused with that.
+  std::function<Status(const StoreCall&)> fail;
 
  private:
   Task<Status> Before(const StoreCall& call) override {
     if (before) before(call);
-    co_return OkStatus();
+    co_return fail ? fail(call) : OkStatus();
   }
   Task<Status> After(const StoreCall& call, Status outcome) override {
-    if (after) after(call);
+    const Hook hook = after;  // It may take itself away.
+    if (hook) hook(call);
     co_return outcome;
   }
 };

@@ -128,6 +128,28 @@ TEST(Executor, SleepsOffloadsAndReadsThroughTheRing) {
   EXPECT_EQ(executor.RunUntilDone(run()), 42);
 }
 
+TEST(Executor, WorkThatOnlyYieldsDoesNotStarveTheRing) {
+  Executor executor;
+  auto run = [&]() -> Task<int> {
+    bool stop = false;
+    TaskGroup group;
+    group.Run([](const bool* stop) -> Task<void> {
+      while (!*stop) co_await Yield{};
+    }(&stop));
+    int fds[2];
+    EXPECT_EQ(pipe(fds), 0);
+    std::byte byte;
+    EXPECT_EQ(co_await executor.ring().Write(fds[1], AsBytes("x"), 0), 1);
+    EXPECT_EQ(co_await executor.ring().Read(fds[0], {&byte, 1}, 0), 1);
+    stop = true;
+    co_await group.Join();
+    close(fds[0]);
+    close(fds[1]);
+    co_return 1;
+  };
+  EXPECT_EQ(executor.RunUntilDone(run()), 1);
+}
+
 TEST(Executor, AnotherThreadStopsIt) {
   Executor executor;
   std::thread stopper([&] { executor.Stop(); });
