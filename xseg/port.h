@@ -59,6 +59,10 @@ class Port final : public RequestHome {
   // The next request that came in, in no particular order.
   std::optional<Request> Accept();
   void Respond(Request&& request, Code code, int64_t result);
+  // Which port sent a request that was accepted here.
+  PortIndex SenderOf(const Request& request) const {
+    return segment_->owner_of(static_cast<SlotIndex>(request.slot() - &segment_->slot(0)));
+  }
   // After a claim, once: what the predecessor had accepted, and what waited for it. They carry
   // kFlagReplayed if it had been accepted before.
   std::vector<Request> Replay();

@@ -9,15 +9,15 @@ constexpr int kBatch = 64;
 
 }  // namespace
 
-PortPoller::PortPoller(Executor* executor, Port* port, OnRequest on_request)
-    : executor_(executor),
+PortPoller::PortPoller(Env* env, Port* port, OnRequest on_request)
+    : env_(env),
       port_(port),
       on_request_(std::move(on_request)),
       calls_(port->segment().geometry().slots_per_port) {
-  executor_->AddPoller(this);
+  env_->AddPoller(this);
 }
 
-PortPoller::~PortPoller() { executor_->RemovePoller(this); }
+PortPoller::~PortPoller() { env_->RemovePoller(this); }
 
 bool PortPoller::Preparer::TryNow() {
   auto prepared = poller->port_->Prepare(op);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Serves a port from an executor: requests that come in go to a function, answers resume the
-// coroutine that called.
+// Serves a port from an executor, or from another Env: requests that come in go to a function,
+// answers resume the coroutine that called.
 //
 //   PortPoller poller(&executor, port.get(), [&](Request r) { Spawn(Serve(std::move(r))); });
 //
@@ -12,7 +12,7 @@
 //
 // While the executor is awake nobody rings; it sleeps in its io_uring on the port's eventfd.
 //
-// Threads: the executor's. It outlives whoever awaits it; the port and the executor outlive it.
+// Threads: the Env's. It outlives whoever awaits it; the port and the Env outlive it.
 #pragma once
 
 #include <coroutine>
@@ -20,7 +20,7 @@
 #include <functional>
 #include <utility>
 
-#include "xseg/base/executor.h"
+#include "xseg/base/env.h"
 #include "xseg/call_table.h"
 #include "xseg/port.h"
 
@@ -32,7 +32,7 @@ class PortPoller final : public Poller {
 
   // `on_request` may be empty for a port that only sends: what comes in is then answered with
   // kUnsupported.
-  PortPoller(Executor* executor, Port* port, OnRequest on_request);
+  PortPoller(Env* env, Port* port, OnRequest on_request);
   ~PortPoller() override;
 
   Port& port() { return *port_; }
@@ -70,7 +70,7 @@ class PortPoller final : public Poller {
   bool CollectSome();
   bool PrepareSome();
 
-  Executor* executor_;
+  Env* env_;
   Port* port_;
   OnRequest on_request_;
   CallTable calls_;

@@ -72,6 +72,8 @@ class [[nodiscard]] Request {
   bool valid() const { return slot_ != nullptr; }
   Role role() const { return role_; }
   unsigned number() const { return number_; }
+  // For ports: to know whose it is by its place in the table.
+  const SlotRecord* slot() const { return slot_; }
 
   uint16_t op() const { return slot_->op.Load(); }
   uint64_t trace() const { return slot_->trace.Load(); }

@@ -10,6 +10,7 @@
 #include <coroutine>
 #include <cstdint>
 
+#include "xseg/base/poller.h"
 #include "xseg/base/scheduler.h"
 #include "xseg/base/uuid.h"
 
@@ -27,6 +28,10 @@ class Env {
   // Since 1970 UTC, ns. For people only: never compared to decide anything.
   virtual int64_t WallNs() = 0;
   virtual uint64_t Random() = 0;
+
+  // Asked every turn until it is removed.
+  virtual void AddPoller(Poller* poller) = 0;
+  virtual void RemovePoller(Poller* poller) = 0;
 
   Uuid NewUuid() {
     const uint64_t high = Random();

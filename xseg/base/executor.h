@@ -27,25 +27,12 @@
 
 #include "xseg/base/env.h"
 #include "xseg/base/io_ring.h"
+#include "xseg/base/poller.h"
 #include "xseg/base/task.h"
 
 namespace atl {
 
 class OffloadPool;
-
-// A source of work besides the ring, such as a mailbox.
-class Poller {
- public:
-  virtual ~Poller() = default;
-  // Takes what is there; true if there was anything. Called every turn: cheap.
-  virtual bool Poll() = 0;
-  // About to sleep: from now on senders must ring. False: something came in meanwhile, stay awake.
-  virtual bool PrepareSleep() = 0;
-  // Awake again: senders need not ring.
-  virtual void Woken() = 0;
-  // Readable when rung; -1 if there is none.
-  virtual int doorbell_fd() const = 0;
-};
 
 class Executor final : public Env {
  public:
@@ -63,8 +50,8 @@ class Executor final : public Env {
   uint64_t Random() override { return random_(); }
   IoRing& ring() { return ring_; }
 
-  void AddPoller(Poller* poller);
-  void RemovePoller(Poller* poller);
+  void AddPoller(Poller* poller) override;
+  void RemovePoller(Poller* poller) override;
 
   // Runs until Stop. What is still suspended then stays suspended.
   void Run();

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An Env of virtual time and seeded randomness, for tests and the simulator. Time moves only when
-// nothing is ready, and then straight to the next timer.
+// nothing is ready and no poller has anything, and then straight to the next timer.
 #pragma once
 
 #include <optional>
 #include <random>
 #include <utility>
+#include <vector>
 
 #include "xseg/base/env.h"
 #include "xseg/base/task.h"
@@ -20,6 +21,9 @@ class TestEnv : public Env {
   int64_t BootNs() override { return now_ns_; }
   int64_t WallNs() override { return kEpochNs + now_ns_; }
   uint64_t Random() override { return random_(); }
+
+  void AddPoller(Poller* poller) override { pollers_.push_back(poller); }
+  void RemovePoller(Poller* poller) override { std::erase(pollers_, poller); }
 
   void Advance(int64_t duration_ns) { now_ns_ += duration_ns; }
   // From now on each step resumes one random ready coroutine instead of all in order.
@@ -46,6 +50,7 @@ class TestEnv : public Env {
       if (shuffle_) return scheduler().RunOne(random_());
       return scheduler().RunReady() > 0;
     }
+    if (PollAll()) return true;
     const auto deadline = scheduler().next_deadline_ns();
     if (!deadline) return false;
     now_ns_ = std::max(now_ns_, *deadline);
@@ -70,10 +75,18 @@ class TestEnv : public Env {
     out->emplace(co_await task);
   }
 
+  bool PollAll() {
+    bool any = false;
+    // By number: what a poller delivers may add or remove pollers.
+    for (size_t i = 0; i < pollers_.size(); ++i) any |= pollers_[i]->Poll();
+    return any;
+  }
+
   static constexpr int64_t kEpochNs = 1'700'000'000'000'000'000;
   int64_t now_ns_ = 1'000'000'000;
   bool shuffle_ = false;
   std::mt19937_64 random_;
+  std::vector<Poller*> pollers_;
   Scheduler::Scope scope_;
 };
 
