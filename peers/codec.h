@@ -6,17 +6,20 @@
 //   template <typename V> void Fields(V& visit, LockInfo& x) { visit(x.holder, x.generation); }
 //
 // and both directions follow from that. Integers and enums are little-endian of their own width, a
-// bool is one byte, a text is a u32 length and its bytes, a list is a u32 count and its items, an
-// optional is a byte and, if that is 1, the value.
+// bool is one byte, a text or a byte string is a u32 length and its bytes, a list is a u32 count
+// and its items, an array of bytes is as it is, an optional is a byte and, if that is 1, the value.
 //
 // WireReader takes hostile bytes: every text and list has a limit, an enum must have a known value
 // (`IsValid`, beside the enum; one without it does not compile), a bool is 0 or 1, and a message
 // must end where its last field does.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <cstdint>
+#include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -39,14 +42,20 @@ inline constexpr bool kIsVector = false;
 template <typename T>
 inline constexpr bool kIsVector<std::vector<T>> = true;
 template <typename T>
+inline constexpr bool kIsByteArray = false;
+template <size_t kSize>
+inline constexpr bool kIsByteArray<std::array<uint8_t, kSize>> = true;
+template <typename T>
 inline constexpr bool kIsOptional = false;
 template <typename T>
 inline constexpr bool kIsOptional<std::optional<T>> = true;
 }  // namespace internal
 
-class WireWriter {
+// Writes to an Encoder, or to anything else that has its Put, Raw, Blob and Text.
+template <typename Out>
+class BasicWireWriter {
  public:
-  explicit WireWriter(Encoder* out) : out_(out) {}
+  explicit BasicWireWriter(Out* out) : out_(out) {}
 
   template <typename... T>
   void operator()(const T&... fields) {
@@ -64,6 +73,10 @@ class WireWriter {
       out_->Put(value);
     } else if constexpr (std::is_same_v<T, std::string>) {
       out_->Text(value);
+    } else if constexpr (std::is_same_v<T, Bytes>) {
+      out_->Blob(value);
+    } else if constexpr (internal::kIsByteArray<T>) {
+      out_->Raw(std::as_bytes(std::span(value)));
     } else if constexpr (internal::kIsVector<T>) {
       out_->Put(static_cast<uint32_t>(value.size()));
       for (const auto& item : value) Put(item);
@@ -76,8 +89,9 @@ class WireWriter {
     }
   }
 
-  Encoder* out_;
+  Out* out_;
 };
+using WireWriter = BasicWireWriter<Encoder>;
 
 class WireReader {
  public:
@@ -104,6 +118,12 @@ class WireReader {
       value = in_->GetUuid();
     } else if constexpr (std::is_same_v<T, std::string>) {
       value = in_->Text(kMaxWireText);
+    } else if constexpr (std::is_same_v<T, Bytes>) {
+      const ConstSpan bytes = in_->Blob(kMaxWireText);
+      value.assign(bytes.begin(), bytes.end());
+    } else if constexpr (internal::kIsByteArray<T>) {
+      const ConstSpan bytes = in_->Raw(value.size());
+      if (!bytes.empty()) std::memcpy(value.data(), bytes.data(), value.size());
     } else if constexpr (internal::kIsVector<T>) {
       GetItems(value);
     } else if constexpr (internal::kIsOptional<T>) {

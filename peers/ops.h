@@ -7,6 +7,9 @@
 // To add an operation: a number (append only, never reuse), a struct with its `Wire` row and its
 // fields, a place in `ControlOps`, and a handler in peers/client/control_session.cc, without which
 // it does not link. Change no field list: a changed operation is a new operation.
+//
+// Operations that only peers of one node send to each other, over ports, have their numbers here
+// and their structs in pages of their own; all peers of a node are of one version.
 #pragma once
 
 #include <cstdint>
@@ -53,6 +56,72 @@ enum class Op : uint16_t {
   kNodeStop = 65,
   kRestartPeer = 66,
   kReport = 67,
+  // Stores, between peers of one node (peers/store_ops.h).
+  kStoreInfo = 128,
+  kStoreCapacity = 129,
+  kStoreAdopt = 130,
+  kStoreAdoptLog = 131,
+  kStoreDisown = 132,
+  kStoreDisownLog = 133,
+  kStoreSeal = 134,
+  kStoreSealLog = 135,
+  kStoreRead = 136,
+  kStoreWrite = 137,
+  kStoreZero = 138,
+  kStorePunch = 139,
+  kStoreSync = 140,
+  kStoreExtents = 141,
+  kStoreUsage = 142,
+  kStoreCopy = 143,
+  kStoreRemove = 144,
+  kStoreListBlobs = 145,
+  kStoreReserve = 146,
+  kStoreAppend = 147,
+  kStoreSyncLog = 148,
+  kStoreReadLog = 149,
+  kStoreTrimLog = 150,
+  kStoreLogUsage = 151,
+  kStoreRemoveLog = 152,
+  kStoreListLogs = 153,
+  kStorePutChunk = 154,
+  kStoreGetChunk = 155,
+  kStoreRemoveChunk = 156,
+  kStoreListChunks = 157,
+  kStoreGetRecord = 158,
+  kStoreSwapRecord = 159,
+  kStoreRemoveRecord = 160,
+  kStoreListRecords = 161,
+  kStoreSweep = 162,
+  // Maps, between peers of one node (peers/map_ops.h).
+  kMapOpen = 192,
+  kMapTranslate = 193,
+  kMapAdmit = 194,
+  kMapCommit = 195,
+  kMapBarrier = 196,
+  kMapPreparePin = 197,
+  kMapPin = 198,
+  kMapGrow = 199,
+  kMapClearPending = 200,
+  kMapSetName = 201,
+  kMapSetReadOnly = 202,
+  kMapAbandon = 203,
+  kMapClose = 204,
+  // Devices, between peers of one node (peers/port_ops.h).
+  kPortOpen = 224,
+  kPortClose = 225,
+  kPortRead = 226,
+  kPortWrite = 227,
+  kPortFlush = 228,
+  kPortDiscard = 229,
+  kPortWriteZeroes = 230,
+  kPortExtents = 231,
+  kPortPrefetch = 232,
+  // What the supervisor asks of a peer.
+  kPeerTrace = 240,
+  kPeerGone = 241,
+  kPeerStats = 242,
+  // Of the layer that carries calls over ports (peers/port_rpc).
+  kErrorText = 255,
 };
 
 enum class Repeat : uint8_t {
