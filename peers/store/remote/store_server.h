@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A store, served to the other peers of the node (peers/store_ops.h). All of them share the one
+// instance. Arguments are checked here as far as a driver takes them for granted.
+//
+// Threads: the port's. The store outlives it.
+#pragma once
+
+#include "peers/port_rpc/rpc_server.h"
+#include "peers/store/store.h"
+#include "peers/store_ops.h"
+
+namespace atl {
+
+class StoreServer {
+ public:
+  explicit StoreServer(Store* store) : store_(store) {}
+
+  Task<Result<StoreInfo>> Do(const RpcCall&, StoreInfoOp& op);
+  Task<Result<Capacity>> Do(const RpcCall&, StoreCapacityOp& op);
+  Task<Status> Do(const RpcCall&, StoreAdoptOp& op);
+  Task<Status> Do(const RpcCall&, StoreAdoptLogOp& op);
+  Task<Status> Do(const RpcCall&, StoreDisownOp& op);
+  Task<Status> Do(const RpcCall&, StoreDisownLogOp& op);
+  Task<Status> Do(const RpcCall&, StoreSealOp& op);
+  Task<Status> Do(const RpcCall&, StoreSealLogOp& op);
+
+  Task<Status> Do(const RpcCall&, StoreReadOp& op);
+  Task<Status> Do(const RpcCall&, StoreWriteOp& op);
+  Task<Status> Do(const RpcCall&, StoreZeroOp& op);
+  Task<Status> Do(const RpcCall&, StorePunchOp& op);
+  Task<Status> Do(const RpcCall&, StoreSyncOp& op);
+  Task<Result<ExtentList>> Do(const RpcCall&, StoreExtentsOp& op);
+  Task<Result<ByteTotal>> Do(const RpcCall&, StoreUsageOp& op);
+  Task<Status> Do(const RpcCall&, StoreCopyOp& op);
+  Task<Status> Do(const RpcCall&, StoreRemoveOp& op);
+  Task<Result<Page<BlobId>>> Do(const RpcCall&, StoreListBlobsOp& op);
+
+  Task<Status> Do(const RpcCall&, StoreReserveOp& op);
+  Task<Status> Do(const RpcCall&, StoreAppendOp& op);
+  Task<Status> Do(const RpcCall&, StoreSyncLogOp& op);
+  Task<Result<ByteTotal>> Do(const RpcCall&, StoreReadLogOp& op);
+  Task<Status> Do(const RpcCall&, StoreTrimLogOp& op);
+  Task<Result<ByteTotal>> Do(const RpcCall&, StoreLogUsageOp& op);
+  Task<Status> Do(const RpcCall&, StoreRemoveLogOp& op);
+  Task<Result<Page<LogId>>> Do(const RpcCall&, StoreListLogsOp& op);
+
+  Task<Status> Do(const RpcCall&, StorePutChunkOp& op);
+  Task<Result<ChunkContent>> Do(const RpcCall&, StoreGetChunkOp& op);
+  Task<Status> Do(const RpcCall&, StoreRemoveChunkOp& op);
+  Task<Result<Page<ChunkId>>> Do(const RpcCall&, StoreListChunksOp& op);
+
+  Task<Result<Record>> Do(const RpcCall&, StoreGetRecordOp& op);
+  Task<Result<RecordVersion>> Do(const RpcCall&, StoreSwapRecordOp& op);
+  Task<Status> Do(const RpcCall&, StoreRemoveRecordOp& op);
+  Task<Result<Page<RecordKey>>> Do(const RpcCall&, StoreListRecordsOp& op);
+  Task<Result<ByteTotal>> Do(const RpcCall&, StoreSweepOp& op);
+
+ private:
+  Store* store_;
+};
+
+}  // namespace atl
