@@ -86,6 +86,8 @@ class MapApi {
 
   // The end of the completed commits. A flush notes it, syncs the blob, then passes it to Barrier.
   virtual uint64_t NotePosition() = 0;
+  // That end alone, without noting anything: what a server tells its stub.
+  virtual uint64_t position() const = 0;
   // Makes all commits before `position` durable. The data that they speak of is durable already.
   virtual Task<Status> Barrier(uint64_t position) = 0;
 

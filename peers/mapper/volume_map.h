@@ -61,6 +61,7 @@ class VolumeMap final : public MapApi {
   Task<Status> Commit(GrainRange range, JournalChange change) override;
   bool IsBarriered(GrainRange range) override;
   uint64_t NotePosition() override;
+  uint64_t position() const override { return journal_ ? journal_->position() : 0; }
   Task<Status> Barrier(uint64_t position) override;
   bool wants_pin() const override;
   Task<Status> PreparePin() override;

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Maps, served to the composer (peers/map_ops.h). Arguments are checked here as far as a map takes
+// them for granted; a caller that breaks the rules gets an error and harms its own map at most.
+//
+// Threads: the port's. The opener outlives it; Shutdown before it is destroyed.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "peers/map_ops.h"
+#include "peers/mapper/map_opener.h"
+#include "peers/port_rpc/rpc_server.h"
+#include "xseg/base/sync.h"
+
+namespace atl {
+
+class MapServer {
+ public:
+  // `store_slots`: how many there are.
+  MapServer(MapOpener* maps, size_t store_slots) : maps_(maps), store_slots_(store_slots) {}
+  ~MapServer();
+
+  // Closes what is still open.
+  Task<void> Shutdown();
+  size_t open_maps() const { return open_.size(); }
+
+  Task<Result<OpenMapState>> Do(const RpcCall& call, MapOpenOp& op);
+  Task<Result<MapRuns>> Do(const RpcCall& call, MapTranslateOp& op);
+  Task<Result<MapAdmitted>> Do(const RpcCall& call, MapAdmitOp& op);
+  Task<Result<MapCommitted>> Do(const RpcCall& call, MapCommitOp& op);
+  Task<Status> Do(const RpcCall& call, MapBarrierOp& op);
+  Task<Status> Do(const RpcCall& call, MapPreparePinOp& op);
+  Task<Result<OpenMapState>> Do(const RpcCall& call, MapPinOp& op);
+  Task<Result<OpenMapState>> Do(const RpcCall& call, MapGrowOp& op);
+  Task<Result<OpenMapState>> Do(const RpcCall& call, MapClearPendingOp& op);
+  Task<Result<OpenMapState>> Do(const RpcCall& call, MapSetNameOp& op);
+  Task<Result<OpenMapState>> Do(const RpcCall& call, MapSetReadOnlyOp& op);
+  Task<Status> Do(const RpcCall& call, MapAbandonOp& op);
+  Task<Status> Do(const RpcCall& call, MapCloseOp& op);
+  // Closes what the dead port had open, as an unclean end: nothing is flushed.
+  Task<Status> Do(const RpcCall& call, PeerGoneOp& op);
+
+ private:
+  struct OpenMap {
+    uint64_t handle = 0;
+    PortIndex owner = kNoPort;
+    std::unique_ptr<MapApi> map;
+    uint64_t admitted = 0;  // By this server for the owner, and not left yet.
+    uint64_t version = 0;   // Of the last state that was told.
+    uint64_t writing = 0;   // Commits and barriers that run.
+    bool pinning = false;
+    bool closing = false;
+    Gate gate;  // Everything but closing.
+  };
+  // Keeps the map open while something is done with it.
+  struct Use {
+    std::shared_ptr<OpenMap> open;
+    Gate::Pass pass;
+    MapApi* operator->() const { return open->map.get(); }
+  };
+
+  Task<Result<Use>> Find(const RpcCall& call, uint64_t handle, bool to_write);
+  Task<Status> CloseOne(std::shared_ptr<OpenMap> open, std::string why);
+  static Status Admit(OpenMap& open, uint32_t leave, uint32_t want, uint32_t* admitted);
+  static Result<OpenMapState> StateOf(OpenMap& open);
+  static Result<OpenMapState> StateAfter(OpenMap& open, const Status& status);
+
+  MapOpener* maps_;
+  size_t store_slots_;
+  uint64_t next_handle_ = 1;
+  std::map<uint64_t, std::shared_ptr<OpenMap>> open_;
+};
+
+}  // namespace atl

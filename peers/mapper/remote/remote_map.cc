@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "peers/mapper/remote/remote_map.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace atl {
+namespace {
+
+constexpr uint32_t kStock = 64;
+// Sub-grains that are asked about at once, and the neighbourhood that is asked for along with them.
+constexpr uint64_t kStepGrains = kGiB / kSubGrain;
+constexpr uint64_t kWindowGrains = 16 * kMiB / kSubGrain;
+
+}  // namespace
+
+Result<std::unique_ptr<RemoteMap>> RemoteMap::Make(MapperLink* link, OpenMapState state) {
+  std::unique_ptr<RemoteMap> map(new RemoteMap(link));
+  map->handle_ = state.handle;
+  map->BeginJournal(state.position);
+  RETURN_IF_ERROR(map->Take(std::move(state)));
+  return map;
+}
+
+RemoteMap::~RemoteMap() = default;
+
+// Answers may come in another order than they were given.
+Status RemoteMap::Take(OpenMapState state) {
+  if (state.version <= version_) return {};
+  version_ = state.version;
+  ASSIGN_OR_RETURN(header_, DecodeHeader(state.header, state.geometry.uuid));
+  if (state.geometry.size < geometry_.size) cache_.Clear();
+  geometry_ = std::move(state.geometry);
+  wants_pin_ = state.wants_pin;
+  if (geometry_.writable) cache_.SetOwn(geometry_.slot, geometry_.own);
+  return {};
+}
+
+void RemoteMap::BeginJournal(uint64_t position) {
+  position_ = barriered_position_ = position;
+  unbarriered_.Clear();
+  syncing_.Clear();
+}
+
+template <typename O>
+Task<Status> RemoteMap::Change(O op) {
+  CO_ASSIGN_OR_RETURN(OpenMapState state, co_await link_->client->Call(link_->mapper, std::move(op)));
+  co_return Take(std::move(state));
+}
+
+// --- Translations --------------------------------------------------------------------------------
+
+GrainRange RemoteMap::WindowAround(GrainRange range) const {
+  const uint64_t end = AlignUp(geometry_.size, kSubGrain) / kSubGrain;
+  const uint64_t low = AlignDown(range.first, kWindowGrains);
+  const uint64_t high = std::min(AlignUp(range.end(), kWindowGrains), end);
+  return {low, std::max(high, range.end()) - low};
+}
+
+Task<Status> RemoteMap::Translate(ByteRange range, MapPieces* out) {
+  const GrainRange grains = GrainsOf(range);
+  out->clear();
+  for (uint64_t at = grains.first; at < grains.end();) {
+    const GrainRange step{at, std::min(kStepGrains, grains.end() - at)};
+    CO_RETURN_IF_ERROR(co_await Ask(step, range, out, &at));
+  }
+  co_return OkStatus();
+}
+
+// The caller holds `range`, so its answer is right whatever else is committed meanwhile. Of the
+// window around it that holds only if nothing is.
+Task<Status> RemoteMap::Ask(GrainRange range, ByteRange wanted, MapPieces* out, uint64_t* end) {
+  const bool quiet = commits_running_ == 0;
+  const uint64_t begun = commits_begun_;
+  const MapTranslateOp op{handle_, range, WindowAround(range)};
+  CO_ASSIGN_OR_RETURN(const MapRuns answer, co_await link_->client->Call(link_->mapper, op));
+  const bool trust_window = quiet && begun == commits_begun_;
+  const ByteRange asked{range.first * kSubGrain, range.count * kSubGrain};
+  uint64_t at = answer.first;
+  for (const MapRun& run : answer.runs) {
+    MapPiece piece{.range = {at * kSubGrain, run.grains * kSubGrain}};
+    at += run.grains;
+    if (run.source > answer.sources.size() || at > kMapGrains) {
+      co_return Status(Code::kInternal, "the mapper's answer makes no sense");
+    }
+    if (run.source > 0) {
+      const MapSource& source = answer.sources[run.source - 1u];
+      piece.kind = source.kind;
+      piece.slot = source.slot;
+      piece.blob = source.blob;
+    }
+    AppendPiece(asked.Intersect(wanted), piece, out);
+    if (!trust_window) piece.range = piece.range.Intersect(asked);
+    if (!piece.range.empty()) cache_.Learn(piece);
+  }
+  if (answer.first > range.first || at <= range.first) {
+    co_return Status(Code::kInternal, "the mapper's answer is about something else");
+  }
+  *end = std::min(at, range.end());
+  co_return OkStatus();
+}
+
+// --- Room and commits ----------------------------------------------------------------------------
+
+bool RemoteMap::TryAdmit() {
+  if (credits_ == 0) return false;
+  --credits_;
+  return true;
+}
+
+Task<Status> RemoteMap::Admit() {
+  while (!TryAdmit()) {
+    if (!geometry_.read_only_reason.empty()) {
+      co_return Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}", geometry_.name,
+                                                    geometry_.read_only_reason));
+    }
+    const auto lock = co_await refill_mutex_.Lock();
+    if (credits_ > 0) continue;
+    const MapAdmitOp op{handle_, std::exchange(burned_, 0), kStock};
+    co_await link_->waiting.Acquire();
+    const auto admitted = co_await link_->client->Call(link_->mapper, op);
+    link_->waiting.Release();
+    if (!admitted.ok()) co_return admitted.status();
+    credits_ += admitted->count;
+  }
+  co_return OkStatus();
+}
+
+// Which request a commit belonged to does not matter: as many credits are spent as there are
+// commits, or requests if those are fewer, and each request has at most one.
+void RemoteMap::Leave() {
+  if (spent_ > 0) {
+    --spent_;
+    ++burned_;
+  } else {
+    ++credits_;
+  }
+}
+
+Task<Status> RemoteMap::Commit(GrainRange range, JournalChange change) {
+  ++spent_;
+  ++commits_begun_;
+  ++commits_running_;
+  MapCommitOp op{handle_, range, change, std::exchange(burned_, 0), 0};
+  const bool refill = !refilling_ && credits_ < kStock / 2;
+  if (refill) {
+    refilling_ = true;
+    op.want = kStock;
+  }
+  const auto done = co_await link_->client->Call(link_->mapper, op);
+  --commits_running_;
+  if (refill) refilling_ = false;
+  if (!done.ok()) co_return done.status();
+  credits_ += done->admitted;
+  position_ = std::max(position_, done->position);
+  wants_pin_ = wants_pin_ || done->wants_pin;
+  MapPiece piece{.range = {range.first * kSubGrain, range.count * kSubGrain}};
+  if (change == JournalChange::kOwn) {
+    piece.kind = PieceKind::kOwn;
+    piece.slot = geometry_.slot;
+    piece.blob = geometry_.own;
+  }
+  cache_.Learn(piece);
+  unbarriered_.Set(range, 1);
+  co_return OkStatus();
+}
+
+bool RemoteMap::IsBarriered(GrainRange range) {
+  return !unbarriered_.Overlaps(range) && !syncing_.Overlaps(range);
+}
+
+uint64_t RemoteMap::NotePosition() {
+  // What an earlier barrier did not make durable joins this one.
+  GrainRun run;
+  if (syncing_.empty()) std::swap(syncing_, unbarriered_);
+  for (uint64_t at = 0; unbarriered_.FirstAfter(at, &run); at = run.range.end()) {
+    syncing_.Set(run.range, 1);
+  }
+  unbarriered_.Clear();
+  return position_;
+}
+
+Task<Status> RemoteMap::Barrier(uint64_t position) {
+  if (position <= barriered_position_) co_return OkStatus();
+  const MapBarrierOp op{handle_, position};
+  CO_RETURN_IF_ERROR(co_await link_->client->Tell(link_->mapper, op));
+  syncing_.Clear();
+  barriered_position_ = position;
+  co_return OkStatus();
+}
+
+// --- Changes of the whole ------------------------------------------------------------------------
+
+Task<Status> RemoteMap::PreparePin() {
+  return link_->client->Tell(link_->mapper, MapPreparePinOp{handle_});
+}
+
+Task<Status> RemoteMap::Pin(PinChange change) {
+  MapPinOp op{handle_, std::move(change)};
+  CO_ASSIGN_OR_RETURN(OpenMapState state, co_await link_->client->Call(link_->mapper, op));
+  BeginJournal(state.position);
+  co_return Take(std::move(state));
+}
+
+Task<Status> RemoteMap::Grow(uint64_t size) { return Change(MapGrowOp{handle_, size}); }
+
+Task<Status> RemoteMap::ClearPending(const Uuid& uuid) {
+  return Change(MapClearPendingOp{handle_, uuid});
+}
+
+Task<Status> RemoteMap::SetName(const Uuid& name_space, std::string name) {
+  return Change(MapSetNameOp{handle_, name_space, std::move(name)});
+}
+
+Task<Status> RemoteMap::SetReadOnly(std::string reason) {
+  geometry_.read_only_reason = reason;
+  return Change(MapSetReadOnlyOp{handle_, std::move(reason)});
+}
+
+void RemoteMap::Abandon(std::string reason) {
+  geometry_.read_only_reason = reason;
+  // Who waits for room waits at the mapper.
+  background_.Run(TellAbandoned({handle_, std::move(reason)}));
+}
+
+Task<void> RemoteMap::TellAbandoned(MapAbandonOp op) {
+  (void)co_await link_->client->Tell(link_->mapper, std::move(op));
+}
+
+Task<Status> RemoteMap::Close() {
+  co_await background_.Join();
+  const MapCloseOp op{handle_};
+  co_return co_await link_->client->Tell(link_->mapper, op);
+}
+
+Task<Result<std::unique_ptr<MapApi>>> RemoteMapOpener::Open(MapOpenOp op) {
+  CO_ASSIGN_OR_RETURN(OpenMapState state, co_await link_.client->Call(link_.mapper, op));
+  const uint64_t handle = state.handle;
+  auto map = RemoteMap::Make(&link_, std::move(state));
+  if (map.ok()) co_return std::unique_ptr<MapApi>(*std::move(map));
+  const MapCloseOp close{handle};
+  (void)co_await link_.client->Tell(link_.mapper, close);
+  co_return map.status();
+}
+
+}  // namespace atl
