@@ -72,6 +72,7 @@ class Composer {
  private:
   // One request's passage through admission, gate and order.
   class Passage;
+  friend class Passage;
 
   // The calls of the same name, without their timing.
   Task<Status> DoRead(uint64_t offset, MutSpan out);
@@ -112,6 +113,8 @@ class Composer {
   std::unique_ptr<MapApi> map_;
   RightToAct right_;
 
+  // Who has to wait on its way in holds it, so that nobody who comes later gets ahead.
+  Mutex line_;
   Gate gate_;
   RangeLock ranges_;
   Mutex pin_mutex_;

@@ -10,43 +10,50 @@ const DeviceInfo& LocalDevice::info() const {
   return info_;
 }
 
-Task<Status> LocalDevice::Reach() {
+Task<Status> LocalDevice::Reach(Turn* turn) {
+  turn->emplace(co_await line_.Lock());
   if (use_) {
     if (use_.alive()) co_return OkStatus();
     co_return Status(Code::kUnavailable, fmt::format("{} was closed by its node", info_.name));
   }
-  const auto lock = co_await open_mutex_.Lock();
-  if (use_) co_return OkStatus();
   auto use = co_await table_->Get(slot_, info_.uuid);
   if (!use.ok()) co_return use.status();
   use_ = *std::move(use);
   co_return OkStatus();
 }
 
-Task<Status> LocalDevice::ReachFor(ByteRange range) {
-  if (!use_.alive()) CO_RETURN_IF_ERROR(co_await Reach());
-  const uint64_t size = use_.composer().geometry().size;
-  if (range.offset > size || range.length > size - range.offset) {
-    co_return Status(Code::kInvalid, fmt::format("{}: {} bytes at {} are not inside of its {}",
-                                                 info_.name, range.length, range.offset, size));
-  }
-  co_return OkStatus();
+void LocalDevice::Pass(Turn turn) {
+  if (!turn) return;
+  const auto later = [](Turn held) -> Task<void> { co_await Yield{}; };
+  Spawn(later(std::move(turn)));
 }
 
-Task<Status> LocalDevice::ReachToWrite(ByteRange range) {
-  if (info_.read_only) {
-    co_return Status(Code::kReadOnly, fmt::format("{} is open for reading only", info_.name));
-  }
-  co_return co_await ReachFor(range);
+Status LocalDevice::CheckRange(ByteRange range) const {
+  const uint64_t size = use_.composer().geometry().size;
+  if (range.offset <= size && range.length <= size - range.offset) return {};
+  return {Code::kInvalid, fmt::format("{}: {} bytes at {} are not inside of its {}", info_.name,
+                                      range.length, range.offset, size)};
+}
+
+Status LocalDevice::CheckWritable() const {
+  if (!info_.read_only) return {};
+  return {Code::kReadOnly, fmt::format("{} is open for reading only", info_.name)};
 }
 
 Task<Status> LocalDevice::Read(uint64_t offset, MutSpan out) {
-  CO_RETURN_IF_ERROR(co_await ReachFor({offset, out.size()}));
+  Turn turn;
+  if (!at_once()) CO_RETURN_IF_ERROR(co_await Reach(&turn));
+  CO_RETURN_IF_ERROR(CheckRange({offset, out.size()}));
+  Pass(std::move(turn));
   co_return co_await use_.composer().Read(offset, out);
 }
 
 Task<Status> LocalDevice::Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) {
-  CO_RETURN_IF_ERROR(co_await ReachToWrite({offset, data.size()}));
+  CO_RETURN_IF_ERROR(CheckWritable());
+  Turn turn;
+  if (!at_once()) CO_RETURN_IF_ERROR(co_await Reach(&turn));
+  CO_RETURN_IF_ERROR(CheckRange({offset, data.size()}));
+  Pass(std::move(turn));
   co_return co_await use_.composer().Write(offset, data, options.fua);
 }
 
@@ -54,27 +61,44 @@ Task<Status> LocalDevice::Flush() {
   if (info_.read_only) co_return OkStatus();
   // Also if nothing was written here: what a holder acknowledged before it died is made durable by
   // opening, and a client that has reconnected counts on this flush for it.
-  CO_RETURN_IF_ERROR(co_await Reach());
+  Turn turn;
+  if (!at_once()) CO_RETURN_IF_ERROR(co_await Reach(&turn));
+  Pass(std::move(turn));
   co_return co_await use_.composer().Flush();
 }
 
 Task<Status> LocalDevice::Discard(ByteRange range, DeviceWriteOptions options) {
-  CO_RETURN_IF_ERROR(co_await ReachToWrite(range));
+  CO_RETURN_IF_ERROR(CheckWritable());
+  Turn turn;
+  if (!at_once()) CO_RETURN_IF_ERROR(co_await Reach(&turn));
+  CO_RETURN_IF_ERROR(CheckRange(range));
+  Pass(std::move(turn));
   co_return co_await use_.composer().Discard(range, options.fua);
 }
 
 Task<Status> LocalDevice::WriteZeroes(ByteRange range, DeviceZeroOptions options) {
-  CO_RETURN_IF_ERROR(co_await ReachToWrite(range));
+  CO_RETURN_IF_ERROR(CheckWritable());
+  Turn turn;
+  if (!at_once()) CO_RETURN_IF_ERROR(co_await Reach(&turn));
+  CO_RETURN_IF_ERROR(CheckRange(range));
+  Pass(std::move(turn));
   co_return co_await use_.composer().WriteZeroes(range, options);
 }
 
 Task<Result<std::vector<DeviceExtent>>> LocalDevice::Extents(ByteRange range, size_t limit) {
-  CO_RETURN_IF_ERROR(co_await ReachFor(range));
+  Turn turn;
+  if (!at_once()) CO_RETURN_IF_ERROR(co_await Reach(&turn));
+  CO_RETURN_IF_ERROR(CheckRange(range));
+  Pass(std::move(turn));
   co_return co_await use_.composer().Extents(range, limit);
 }
 
 Task<Status> LocalDevice::Prefetch(ByteRange range) {
-  CO_RETURN_IF_ERROR(co_await ReachFor(range));
+  {
+    Turn turn;
+    if (!at_once()) CO_RETURN_IF_ERROR(co_await Reach(&turn));
+  }
+  CO_RETURN_IF_ERROR(CheckRange(range));
   // Reading it brings it into the cache of whoever has one.
   constexpr uint64_t kStep = 1 * kMiB;
   Buffer buffer = co_await buffers_->Get(std::min(range.length, kStep));

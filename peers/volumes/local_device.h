@@ -6,6 +6,8 @@
 // Threads: one executor thread.
 #pragma once
 
+#include <optional>
+
 #include "peers/client/device.h"
 #include "peers/volumes/open_table.h"
 
@@ -28,17 +30,22 @@ class LocalDevice final : public Device {
   Task<void> Close() override;
 
  private:
-  // Opens at the first call.
-  Task<Status> Reach();
-  Task<Status> ReachFor(ByteRange range);
-  Task<Status> ReachToWrite(ByteRange range);
+  using Turn = std::optional<Mutex::Guard>;
+  bool at_once() const { return use_.alive() && !line_.is_locked(); }
+  // Opens at the first call. `turn` is held from then on.
+  Task<Status> Reach(Turn* turn);
+  // Lets the next one go once the caller's request, which it makes now, is with the composer.
+  static void Pass(Turn turn);
+  Status CheckRange(ByteRange range) const;
+  Status CheckWritable() const;
 
   OpenTable* table_;
   BufferPool* buffers_;
   StoreSlot slot_;
   mutable DeviceInfo info_;  // The size follows the volume's.
   OpenTable::Use use_;
-  Mutex open_mutex_;
+  // Requests that wait for the opening go on in the order in which they were made.
+  Mutex line_;
 };
 
 }  // namespace atl
