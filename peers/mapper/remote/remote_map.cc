@@ -46,7 +46,8 @@ void RemoteMap::BeginJournal(uint64_t position) {
 
 template <typename O>
 Task<Status> RemoteMap::Change(O op) {
-  CO_ASSIGN_OR_RETURN(OpenMapState state, co_await link_->client->Call(link_->mapper, std::move(op)));
+  CO_ASSIGN_OR_RETURN(OpenMapState state,
+                      co_await link_->client->Call(link_->mapper, std::move(op)));
   co_return Take(std::move(state));
 }
 

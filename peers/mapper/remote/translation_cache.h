@@ -36,9 +36,7 @@ class TranslationCache {
     friend bool operator==(const Source&, const Source&) = default;
   };
   SourceIndex IndexOf(const Source& source);
-  bool is_full() const {
-    return known_.run_count() >= kMaxRuns || sources_.size() >= kMaxSources;
-  }
+  bool is_full() const { return known_.run_count() >= kMaxRuns || sources_.size() >= kMaxSources; }
 
   IntervalMap known_;
   std::vector<Source> sources_;  // Index 1 is the first; 0 are zeros.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Nodes over one medium, in virtual time: started, stopped, killed, cut from power.
+// Nodes over one medium, in virtual time: started, stopped, killed, cut from power. With
+// ATOLL_PLACEMENT=isolated in the environment store, mapper and composer talk over a segment.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,10 +10,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "peers/store/filter/forwarding_store.h"
 #include "peers/store/memory/memory_store.h"
 #include "peers/volumes/local_atoll.h"
+#include "tests/peers/port_rpc/isolated_peers.h"
 #include "xseg/base/test_env.h"
 
 namespace atl {
@@ -21,6 +24,11 @@ namespace atl {
 inline uint64_t SeedOr(uint64_t fallback) {
   const char* text = std::getenv("ATOLL_SEED");
   return text ? std::strtoull(text, nullptr, 0) : fallback;
+}
+
+inline bool IsIsolated() {
+  const char* text = std::getenv("ATOLL_PLACEMENT");
+  return text != nullptr && std::string_view(text) == "isolated";
 }
 
 // Calls functions around each call of a store.
@@ -69,13 +77,20 @@ class MemoryNode {
     identity_.node = std::move(options.name);
     identity_.boot = ThisBoot();
     identity_.lease_term_ns = options.lease_term_ns;
-    atoll_ = std::make_unique<LocalAtoll>(env, &stores_, &maps_, &buffers_, identity_);
+    if (IsIsolated()) {
+      peers_ = std::make_unique<IsolatedPeers>(
+          env, filter_, [env](auto task) { return env->Run(std::move(task)); });
+      atoll_ = std::make_unique<LocalAtoll>(env, &peers_->stores(), &peers_->maps(),
+                                            &peers_->buffers(), identity_);
+    } else {
+      atoll_ = std::make_unique<LocalAtoll>(env, &stores_, &maps_, &buffers_, identity_);
+    }
   }
 
   LocalAtoll& atoll() { return *atoll_; }
   MemoryStore& store() { return *store_; }
   HookFilter& hooks() { return *filter_; }
-  StoreSet& stores() { return stores_; }
+  StoreSet& stores() { return peers_ ? peers_->stores() : stores_; }
   const Uuid& incarnation() const { return identity_.incarnation; }
 
   // Everything is flushed and released.
@@ -95,6 +110,7 @@ class MemoryNode {
   HeapBufferPool buffers_{64 * kMiB};
   MemoryStore* store_ = nullptr;
   HookFilter* filter_ = nullptr;
+  std::unique_ptr<IsolatedPeers> peers_;
   std::unique_ptr<LocalAtoll> atoll_;
 };
 
