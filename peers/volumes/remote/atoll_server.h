@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An Atoll, served to the node's front ends over ports (peers/port_ops.h). Devices belong to the
+// port that opened them; what is still open when its owner dies is closed.
+//
+// Threads: the port's. The Atoll outlives it; Shutdown before it is destroyed.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "peers/client/atoll.h"
+#include "peers/port_ops.h"
+#include "peers/port_rpc/rpc_server.h"
+#include "peers/volumes/remote/device_line.h"
+
+namespace atl {
+
+class AtollServer {
+ public:
+  using Trace = std::function<Task<Result<Report>>(std::string name, bool json)>;
+
+  static constexpr size_t kMaxDevicesOfPort = 4096;
+
+  AtollServer(Atoll* atoll, Trace trace) : atoll_(atoll), trace_(std::move(trace)) {}
+  // Closes all devices.
+  Task<void> Shutdown();
+  size_t open_devices() const { return devices_.size(); }
+
+  Task<Result<ResourceInfo>> Do(const RpcCall&, CreateOp& op);
+  Task<Result<ResourceInfo>> Do(const RpcCall&, SnapshotOp& op);
+  Task<Result<ResourceInfo>> Do(const RpcCall&, ShowOp& op);
+  Task<Result<ResourcePage>> Do(const RpcCall&, ListOp& op);
+  Task<Result<ResourceInfo>> Do(const RpcCall&, ResizeOp& op);
+  Task<Result<ResourceInfo>> Do(const RpcCall&, RenameOp& op);
+  Task<Status> Do(const RpcCall&, RemoveOp& op);
+  Task<Result<ResourceInfo>> Do(const RpcCall&, RollbackOp& op);
+  Task<Status> Do(const RpcCall&, AcquireOp& op);
+  Task<Status> Do(const RpcCall&, ReleaseOp& op);
+  Task<Result<LockInfo>> Do(const RpcCall&, GetLockOp& op);
+  Task<Status> Do(const RpcCall&, BreakLockOp& op);
+  Task<Result<std::vector<StoreState>>> Do(const RpcCall&, StoresOp& op);
+  Task<Result<GcReport>> Do(const RpcCall&, CollectGarbageOp& op);
+  Task<Result<std::vector<PortStats>>> Do(const RpcCall&, StatsOp& op);
+
+  Task<Result<OpenReply>> Do(const RpcCall& call, PortOpenOp& op);
+  Task<Status> Do(const RpcCall& call, PortCloseOp& op);
+  Task<Status> Do(const RpcCall& call, PortReadOp& op);
+  Task<Status> Do(const RpcCall& call, PortWriteOp& op);
+  Task<Status> Do(const RpcCall& call, PortFlushOp& op);
+  Task<Status> Do(const RpcCall& call, PortDiscardOp& op);
+  Task<Status> Do(const RpcCall& call, PortWriteZeroesOp& op);
+  Task<Result<DeviceExtents>> Do(const RpcCall& call, PortExtentsOp& op);
+  Task<Status> Do(const RpcCall& call, PortPrefetchOp& op);
+  Task<Result<Report>> Do(const RpcCall&, PeerTraceOp& op);
+  Task<Status> Do(const RpcCall&, PeerGoneOp& op);
+
+ private:
+  struct Open {
+    PortIndex owner = kNoPort;
+    std::unique_ptr<Device> device;
+    DeviceLine line;
+  };
+  using OpenRef = std::shared_ptr<Open>;
+  Result<OpenRef> Find(const RpcCall& call, uint64_t handle) const;
+  Task<void> Close(OpenRef open);
+
+  Atoll* atoll_;
+  Trace trace_;
+  uint64_t next_handle_ = 1;
+  std::map<uint64_t, OpenRef> devices_;
+};
+
+}  // namespace atl
