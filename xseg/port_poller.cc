@@ -64,6 +64,7 @@ bool PortPoller::PrepareSome() {
   bool any = false;
   while (!preparing_.empty() && preparing_.front()->TryNow()) {
     Scheduler::Current().Post(preparing_.front()->handle);
+    ++resuming_;
     preparing_.pop_front();
     any = true;
   }

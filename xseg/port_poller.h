@@ -49,12 +49,17 @@ class PortPoller final : public Poller {
     Request request;
     std::coroutine_handle<> handle;
     Preparer(PortPoller* poller, uint16_t op) : poller(poller), op(op) {}
-    bool await_ready() { return poller->preparing_.empty() && TryNow(); }
+    bool await_ready() {
+      return poller->preparing_.empty() && poller->resuming_ == 0 && TryNow();
+    }
     void await_suspend(std::coroutine_handle<> awaiting) {
       handle = awaiting;
       poller->preparing_.push_back(this);
     }
-    Request await_resume() { return std::move(request); }
+    Request await_resume() {
+      if (handle) --poller->resuming_;
+      return std::move(request);
+    }
     bool TryNow();
   };
   // A request as soon as a slot is free; first come, first served.
@@ -75,6 +80,7 @@ class PortPoller final : public Poller {
   OnRequest on_request_;
   CallTable calls_;
   std::deque<Preparer*> preparing_;
+  unsigned resuming_ = 0;  // Those that have their slot and do not run yet: nobody overtakes them.
 };
 
 }  // namespace atl

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tools/atolld/daemon.h"
+#include "tools/atolld/node.h"
 #include "tools/config/load.h"
 #include "tools/config/version.h"
 
@@ -21,6 +22,7 @@ constexpr int kWrongUsage = 2;
 struct Arguments {
   std::string config;
   int ready_fd = -1;
+  PeerArguments peer;
   bool help = false;
   bool version = false;
 };
@@ -32,15 +34,22 @@ po::options_description Options(Arguments* arguments) {
        "configuration; else $ATOLL_CONFIG, ./var/atoll.conf or /etc/atoll/atoll.conf")  //
       ("ready-fd", po::value(&arguments->ready_fd)->value_name("FD"),
        "a pipe on which to say 'ready' or what went wrong")  //
+      ("peer", po::value(&arguments->peer.name)->value_name("NAME"),
+       "be this peer of an isolated node; for atolld itself")  //
+      ("segment", po::value(&arguments->peer.segment)->value_name("FDS"),
+       "of a peer: its shared memory")  //
+      ("lifeline-fd", po::value(&arguments->peer.lifeline_fd)->value_name("FD"),
+       "of a peer: a pipe that ends with the daemon")  //
       ("version", po::bool_switch(&arguments->version), "show the version")(
           "help", po::bool_switch(&arguments->help), "show this");
   return options;
 }
 
 // One line an event on stderr, wherever that leads: a terminal, a journal or a file.
-void SetUpLog(const std::string& level) {
+void SetUpLog(const std::string& level, const std::string& peer) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("atolld"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %v");
+  const std::string who = peer.empty() ? "" : "[" + peer + "] ";
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ " + who + "%v");
   spdlog::set_level(spdlog::level::from_str(level));
   spdlog::flush_on(spdlog::level::info);
 }
@@ -72,7 +81,11 @@ int DaemonMain(int argc, char** argv) {
     fmt::print(stderr, "atolld: {}\n", config.status().message());
     return 1;
   }
-  SetUpLog(config->log_level);
+  SetUpLog(config->log_level, arguments.peer.name);
+  if (!arguments.peer.name.empty()) {
+    arguments.peer.ready_fd = arguments.ready_fd;
+    return Node::RunPeer(*config, arguments.peer);
+  }
   return RunDaemon(*config, {.ready_fd = arguments.ready_fd});
 }
 

@@ -20,12 +20,24 @@
 
 namespace atl {
 
+// What a process that is one peer of an isolated node is started with: its name and the numbers of
+// descriptors that it inherits.
+struct PeerArguments {
+  std::string name;
+  std::string segment;   // As of SegmentFds::FromInheritSpec.
+  int lifeline_fd = -1;  // A pipe that ends when the daemon does.
+  int ready_fd = -1;     // Where to say "ready" or what went wrong.
+};
+
 class Node {
  public:
   virtual ~Node() = default;
 
   // Serves when it returns: stores are open, sockets listen. `config` and `executor` outlive it.
   static Task<Result<std::unique_ptr<Node>>> Start(const NodeConfig& config, Executor& executor);
+
+  // The life of such a process; its exit code.
+  static int RunPeer(const NodeConfig& config, const PeerArguments& arguments);
 
   virtual Atoll& atoll() = 0;
   virtual std::vector<PeerState> Peers() = 0;

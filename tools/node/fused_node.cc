@@ -5,37 +5,23 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <charconv>
-
 #include "tools/node/incarnation.h"
+#include "tools/node/nbd_options.h"
 #include "tools/node/store_list.h"
 
 namespace atl {
 namespace {
 
 constexpr size_t kBufferBytes = 256 * kMiB;
-constexpr int64_t kGarbageInterval = 600 * kSecond;
-
-// "host:port", as the configuration has it; an IPv6 address stands in brackets.
-Result<nbd::TcpAddress> ParseTcp(const std::string& text) {
-  const size_t colon = text.rfind(':');
-  uint16_t port = 0;
-  const char* end = text.data() + text.size();
-  if (colon == std::string::npos ||
-      std::from_chars(text.data() + colon + 1, end, port).ptr != end || port == 0) {
-    return Status(Code::kInvalid, fmt::format("'{}' is no host:port", text));
-  }
-  std::string host = text.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  return nbd::TcpAddress{host, port};
-}
 
 }  // namespace
 
 FusedNode::FusedNode(const NodeConfig& config, Executor& executor)
-    : config_(config), executor_(executor), maps_(&executor, &stores_), buffers_(kBufferBytes) {}
+    : config_(config),
+      executor_(executor),
+      maps_(&executor, &stores_),
+      buffers_(kBufferBytes),
+      garbage_(&executor) {}
 
 FusedNode::~FusedNode() = default;
 
@@ -60,16 +46,12 @@ Task<Status> FusedNode::Begin() {
   }
   CO_RETURN_IF_ERROR(WriteIncarnation(config_.state_dir, incarnation));
   CO_RETURN_IF_ERROR(co_await StartFrontEnds());
-  background_.Run(CollectGarbageNowAndThen());
+  garbage_.Start(atoll_.get());
   co_return OkStatus();
 }
 
 Task<Status> FusedNode::StartFrontEnds() {
-  nbd::ServerOptions options;
-  options.unix_path = config_.nbd_socket;
-  if (!config_.nbd_tcp.empty()) {
-    CO_ASSIGN_OR_RETURN(options.tcp, ParseTcp(config_.nbd_tcp));
-  }
+  CO_ASSIGN_OR_RETURN(const nbd::ServerOptions options, NbdOptions(config_));
   nbd_ = std::make_unique<nbd::NbdServer>(&executor_, atoll_.get(), options);
   const Status status = co_await nbd_->Start();
   if (!status.ok()) {
@@ -78,24 +60,6 @@ Task<Status> FusedNode::StartFrontEnds() {
   }
   atoll_->SetStatsSource([this] { return nbd_->Stats(); });
   co_return OkStatus();
-}
-
-Task<void> FusedNode::CollectGarbageNowAndThen() {
-  // In naps, so that a node that stops does not wait for it.
-  constexpr int64_t kNap = 100 * kMillisecond;
-  int64_t next_ns = executor_.BootNs() + kGarbageInterval;
-  while (!stopping_) {
-    co_await executor_.Sleep(kNap);
-    if (executor_.BootNs() < next_ns) continue;
-    const auto report = co_await atoll_->CollectGarbage(false);
-    if (!report.ok()) {
-      spdlog::warn("garbage collection: {}", report.status().ToString());
-    } else if (report->blobs + report->logs + report->records > 0) {
-      spdlog::info("garbage collection: {} blobs, {} logs, {} records, {} bytes freed",
-                   report->blobs, report->logs, report->records, report->freed_bytes);
-    }
-    next_ns = executor_.BootNs() + kGarbageInterval;
-  }
 }
 
 std::vector<PeerState> FusedNode::Peers() {
@@ -135,9 +99,8 @@ Task<Result<Report>> FusedNode::GetReport(ReportSpec spec) {
 }
 
 Task<void> FusedNode::Stop() {
-  stopping_ = true;
   if (nbd_) co_await nbd_->Stop(StopMode::kGraceful);
-  co_await background_.Join();
+  co_await garbage_.Stop();
   if (atoll_) {
     const Status status = co_await atoll_->Shutdown();
     if (!status.ok()) spdlog::error("closing volumes: {}", status.ToString());

@@ -11,6 +11,7 @@
 #include "peers/mapper/map_opener.h"
 #include "peers/volumes/local_atoll.h"
 #include "tools/atolld/node.h"
+#include "tools/node/garbage_timer.h"
 
 namespace atl {
 
@@ -29,7 +30,6 @@ class FusedNode final : public Node {
   FusedNode(const NodeConfig& config, Executor& executor);
   Task<Status> Begin();
   Task<Status> StartFrontEnds();
-  Task<void> CollectGarbageNowAndThen();
 
   const NodeConfig& config_;
   Executor& executor_;
@@ -38,8 +38,7 @@ class FusedNode final : public Node {
   HeapBufferPool buffers_;
   std::unique_ptr<LocalAtoll> atoll_;
   std::unique_ptr<nbd::NbdServer> nbd_;
-  bool stopping_ = false;
-  TaskGroup background_;
+  GarbageTimer garbage_;
 };
 
 }  // namespace atl

@@ -23,14 +23,23 @@ StoreSpec ToSpec(const StoreConfig& config) {
 
 }  // namespace
 
+Result<std::unique_ptr<Store>> OpenConfiguredStore(const StoreConfig& config, Executor& executor) {
+  auto store = OpenStore(ToSpec(config), executor, /*create=*/true);
+  if (!store.ok()) return store.status().With("store " + config.name);
+  return *std::move(store);
+}
+
+void NoteRole(const NodeConfig& config, StoreSlot slot, StoreSet* stores) {
+  const StoreConfig& store = config.stores[slot];
+  if (store.is_default) stores->SetDefault(slot);
+  if (store.name == config.catalog) stores->SetCatalog(slot);
+}
+
 Status OpenConfiguredStores(const NodeConfig& config, Executor& executor, StoreSet* stores) {
   for (const StoreConfig& one : config.stores) {
-    auto store = OpenStore(ToSpec(one), executor, /*create=*/true);
-    if (!store.ok()) return store.status().With("store " + one.name);
-    stores->Add(*std::move(store));
-    const auto slot = static_cast<StoreSlot>(stores->size() - 1);
-    if (one.is_default) stores->SetDefault(slot);
-    if (one.name == config.catalog) stores->SetCatalog(slot);
+    ASSIGN_OR_RETURN(auto store, OpenConfiguredStore(one, executor));
+    stores->Add(std::move(store));
+    NoteRole(config, static_cast<StoreSlot>(stores->size() - 1), stores);
   }
   return {};
 }

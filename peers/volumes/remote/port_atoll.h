@@ -19,7 +19,7 @@
 
 namespace atl {
 
-class PortAtoll final : public Atoll {
+class PortAtoll : public Atoll {
  public:
   // The port outlives it and all devices.
   PortAtoll(PeerPort* port, RpcTarget composer)

@@ -75,4 +75,6 @@ Task<Result<std::unique_ptr<Node>>> Node::Start(const NodeConfig& config, Execut
   co_return std::unique_ptr<Node>(std::move(node));
 }
 
+int Node::RunPeer(const NodeConfig&, const PeerArguments&) { return 2; }
+
 }  // namespace atl

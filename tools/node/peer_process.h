@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A child process that is one peer of the node.
+//
+//   Start() -> running -> exited (with a word how)
+//
+// A child ends when the daemon does, however that ends: it holds the reading end of a pipe of which
+// only the daemon has the other one. It also holds the daemon's lock of the state folder, so that
+// the next daemon begins when all of them have ended.
+//
+// Threads: the executor's. Exited before it is destroyed.
+#pragma once
+
+#include <string>
+
+#include "tools/config/node_config.h"
+#include "xseg/base/executor.h"
+#include "xseg/base/fd.h"
+#include "xseg/base/status.h"
+#include "xseg/base/sync.h"
+#include "xseg/segment_fds.h"
+
+namespace atl {
+
+// What all children of one daemon inherit. Outlives them.
+struct PeerInheritance {
+  const NodeConfig& config;
+  const SegmentFds& segment;
+  int lifeline_fd;
+  int lock_fd;
+};
+
+class PeerProcess {
+ public:
+  PeerProcess(Executor* executor, std::string name) : executor_(executor), name_(std::move(name)) {}
+  ~PeerProcess();
+  PeerProcess(const PeerProcess&) = delete;
+  PeerProcess& operator=(const PeerProcess&) = delete;
+
+  void Inherit(const PeerInheritance* inherited) { inherited_ = inherited; }
+  // Ends when the peer serves, or could not begin; then it has exited.
+  Task<Status> Start();
+  // Asks it to end, and kills it if it has not within `patience_ns`.
+  Task<void> Stop(int64_t patience_ns);
+
+  const std::string& name() const { return name_; }
+  pid_t pid() const { return pid_; }
+  bool runs() const { return pid_ != 0 && !exited_.is_set(); }
+  // Set when it has exited and was reaped.
+  Event& exited() { return exited_; }
+  // "exited with code 1", "was killed by signal 9".
+  const std::string& how() const { return how_; }
+
+ private:
+  Status Fork(Fd ready_write);
+  [[noreturn]] void RunChild(int ready_fd, char** arguments) const;
+  Task<Status> AwaitReady(Fd ready);
+  Task<void> Reap();
+
+  Executor* executor_;
+  const PeerInheritance* inherited_ = nullptr;
+  std::string name_;
+  pid_t pid_ = 0;
+  Fd process_;
+  Event exited_;
+  std::string how_;
+  TaskGroup watch_;
+};
+
+}  // namespace atl

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Each peer is the class of the fused placement with ports for its neighbours.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "kernel/nbd/server.h"
+#include "peers/mapper/remote/map_server.h"
+#include "peers/mapper/remote/remote_map.h"
+#include "peers/port_ops.h"
+#include "peers/store/remote/remote_store.h"
+#include "peers/store/remote/store_server.h"
+#include "peers/volumes/local_atoll.h"
+#include "peers/volumes/remote/atoll_server.h"
+#include "peers/volumes/remote/port_atoll.h"
+#include "tools/node/garbage_timer.h"
+#include "tools/node/incarnation.h"
+#include "tools/node/nbd_options.h"
+#include "tools/node/node_segment.h"
+#include "tools/node/peer.h"
+#include "tools/node/store_list.h"
+
+namespace atl {
+namespace {
+
+Result<std::unique_ptr<PeerPort>> OpenPort(const PeerHost& host, const std::string& peer,
+                                           PeerPortOptions options) {
+  return PeerPort::Open(&host.executor, &host.segment, PortNameOf(peer), options);
+}
+
+// All stores of the configuration, in its order.
+Task<Status> ConnectStores(const PeerHost& host, RpcClient* client, StoreSet* stores) {
+  for (const StoreConfig& one : host.config.stores) {
+    const std::string port = PortNameOf(StorePeer(one));
+    CO_ASSIGN_OR_RETURN(auto store, co_await RemoteStore::Connect(client, port));
+    stores->Add(std::move(store));
+    NoteRole(host.config, static_cast<StoreSlot>(stores->size() - 1), stores);
+  }
+  co_return OkStatus();
+}
+
+class StorePeerProgram final : public Peer {
+ public:
+  StorePeerProgram(const PeerHost& host, const StoreConfig& config)
+      : host_(host), config_(config) {}
+
+  Task<Status> Start() override {
+    CO_ASSIGN_OR_RETURN(store_, OpenConfiguredStore(config_, host_.executor));
+    server_ = std::make_unique<StoreServer>(store_.get());
+    CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, StorePeer(config_), kPeerBuffers));
+    port_->server().Add(StoreOps{}, server_.get());
+    co_return OkStatus();
+  }
+  Task<void> Stop() override {
+    if (port_) co_await port_->server().Join();
+    if (store_) co_await store_->Close();
+  }
+
+ private:
+  PeerHost host_;
+  const StoreConfig& config_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<StoreServer> server_;
+  std::unique_ptr<PeerPort> port_;
+};
+
+class MapperPeerProgram final : public Peer {
+ public:
+  explicit MapperPeerProgram(const PeerHost& host)
+      : host_(host), maps_(&host_.executor, &stores_) {}
+
+  Task<Status> Start() override {
+    CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, kMapperPeer, kPeerBuffers));
+    CO_RETURN_IF_ERROR(co_await ConnectStores(host_, &port_->client(), &stores_));
+    server_ = std::make_unique<MapServer>(&maps_, stores_.size());
+    port_->server().Add(MapOps{}, server_.get());
+    co_return OkStatus();
+  }
+  Task<void> Stop() override {
+    if (server_) co_await server_->Shutdown();
+    if (port_) co_await port_->server().Join();
+  }
+
+ private:
+  PeerHost host_;
+  std::unique_ptr<PeerPort> port_;
+  StoreSet stores_;
+  LocalMapOpener maps_;
+  std::unique_ptr<MapServer> server_;
+};
+
+class ComposerPeerProgram final : public Peer {
+ public:
+  explicit ComposerPeerProgram(const PeerHost& host) : host_(host), garbage_(&host_.executor) {}
+
+  Task<Status> Start() override {
+    CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, kComposerPeer, kPeerBuffers));
+    CO_RETURN_IF_ERROR(co_await ConnectStores(host_, &port_->client(), &stores_));
+    CO_ASSIGN_OR_RETURN(RpcTarget mapper, port_->client().Find(PortNameOf(kMapperPeer)));
+    maps_ = std::make_unique<RemoteMapOpener>(&port_->client(), std::move(mapper));
+    CO_RETURN_IF_ERROR(co_await MakeAtoll());
+    const auto trace = [this](std::string name, bool json) {
+      return atoll_->Trace(std::move(name), json);
+    };
+    server_ = std::make_unique<AtollServer>(atoll_.get(), trace);
+    port_->server().Add(VolumeOps{}, server_.get());
+    port_->server().Add(PortOps{}, server_.get());
+    garbage_.Start(atoll_.get());
+    co_return OkStatus();
+  }
+  Task<void> Stop() override {
+    co_await garbage_.Stop();
+    if (server_) co_await server_->Shutdown();
+    if (atoll_) {
+      const Status status = co_await atoll_->Shutdown();
+      if (!status.ok()) spdlog::error("closing volumes: {}", status.ToString());
+    }
+    if (port_) co_await port_->server().Join();
+  }
+
+ private:
+  Task<Status> MakeAtoll() {
+    CO_ASSIGN_OR_RETURN(const Uuid before, ReadPredecessor(host_.config.state_dir));
+    const Uuid incarnation = host_.executor.NewUuid();
+    atoll_ = std::make_unique<LocalAtoll>(&host_.executor, &stores_, maps_.get(), &port_->buffers(),
+                                          MakeIdentity(host_.config, incarnation));
+    if (!before.is_zero()) {
+      CO_RETURN_IF_ERROR(
+          (co_await atoll_->BuryPredecessor(before)).With("the node before this one"));
+    }
+    co_return WriteIncarnation(host_.config.state_dir, incarnation);
+  }
+
+  PeerHost host_;
+  std::unique_ptr<PeerPort> port_;
+  StoreSet stores_;
+  std::unique_ptr<RemoteMapOpener> maps_;
+  std::unique_ptr<LocalAtoll> atoll_;
+  std::unique_ptr<AtollServer> server_;
+  GarbageTimer garbage_;
+};
+
+class NbdPeerProgram final : public Peer {
+ public:
+  explicit NbdPeerProgram(const PeerHost& host) : host_(host) {}
+
+  Task<Status> Start() override {
+    CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, kNbdPeer, kFrontEndBuffers));
+    CO_ASSIGN_OR_RETURN(RpcTarget composer, port_->client().Find(PortNameOf(kComposerPeer)));
+    composer.name = kComposerPeer;
+    atoll_ = std::make_unique<PortAtoll>(port_.get(), std::move(composer));
+    CO_ASSIGN_OR_RETURN(const nbd::ServerOptions options, NbdOptions(host_.config));
+    auto server = std::make_unique<nbd::NbdServer>(&host_.executor, atoll_.get(), options);
+    CO_RETURN_IF_ERROR((co_await server->Start()).With("the NBD front end"));
+    server_ = std::move(server);
+    port_->server().Add(OpList<PeerStatsOp>{}, this);
+    co_return OkStatus();
+  }
+  Task<void> Stop() override {
+    if (server_) co_await server_->Stop(StopMode::kGraceful);
+    if (port_) co_await port_->server().Join();
+  }
+  Task<Result<std::vector<PortStats>>> Do(const RpcCall&, PeerStatsOp&) {
+    co_return server_->Stats();
+  }
+
+ private:
+  PeerHost host_;
+  std::unique_ptr<PeerPort> port_;
+  std::unique_ptr<PortAtoll> atoll_;
+  std::unique_ptr<nbd::NbdServer> server_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Peer>> MakePeer(const PeerHost& host, const std::string& name) {
+  if (name == kMapperPeer) return std::unique_ptr<Peer>(std::make_unique<MapperPeerProgram>(host));
+  if (name == kComposerPeer) {
+    return std::unique_ptr<Peer>(std::make_unique<ComposerPeerProgram>(host));
+  }
+  if (name == kNbdPeer) return std::unique_ptr<Peer>(std::make_unique<NbdPeerProgram>(host));
+  for (const StoreConfig& store : host.config.stores) {
+    if (StorePeer(store) != name) continue;
+    return std::unique_ptr<Peer>(std::make_unique<StorePeerProgram>(host, store));
+  }
+  return Status(Code::kNotFound, fmt::format("the configuration has no peer '{}'", name));
+}
+
+}  // namespace atl
