@@ -29,7 +29,9 @@ Result<nbd::TcpAddress> ParseTcp(const std::string& text) {
 Result<nbd::ServerOptions> NbdOptions(const NodeConfig& config) {
   nbd::ServerOptions options;
   options.unix_path = config.nbd_socket;
-  if (!config.nbd_tcp.empty()) ASSIGN_OR_RETURN(options.tcp, ParseTcp(config.nbd_tcp));
+  if (!config.nbd_tcp.empty()) {
+    ASSIGN_OR_RETURN(options.tcp, ParseTcp(config.nbd_tcp));
+  }
   return options;
 }
 

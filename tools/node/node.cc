@@ -3,7 +3,7 @@
 
 #include "tools/node/fused_node.h"
 #include "tools/node/isolated_node.h"
-#include "tools/node/peer_main.h"
+#include "tools/node/peer_life.h"
 
 namespace atl {
 

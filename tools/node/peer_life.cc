@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/node/peer_main.h"
+#include "tools/node/peer_life.h"
 
 #include <poll.h>
 #include <spdlog/spdlog.h>
