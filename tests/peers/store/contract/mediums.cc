@@ -9,13 +9,14 @@
 #include "peers/store/filter/error_filter.h"
 #include "peers/store/memory/memory_store.h"
 #include "temp_dir.h"
+#include "tests/peers/port_rpc/isolated_peers.h"
 #include "xseg/base/executor.h"
 #include "xseg/base/test_env.h"
 
 namespace atl {
 namespace {
 
-class MemoryMedium final : public Medium {
+class MemoryMedium : public Medium {
  public:
   MemoryMedium(MemoryWorldOptions world, MemoryStoreOptions store)
       : world_(world), options_(std::move(store)) {
@@ -34,6 +35,9 @@ class MemoryMedium final : public Medium {
     env_.scheduler().RunReady();  // The end of what ran the task.
   }
 
+ protected:
+  const MemoryStoreOptions& options() const { return options_; }
+
  private:
   static Task<void> Mark(Task<void> task, bool* done) {
     co_await task;
@@ -42,6 +46,44 @@ class MemoryMedium final : public Medium {
   TestEnv env_;
   MemoryWorld world_;
   MemoryStoreOptions options_;
+};
+
+// A memory store behind two ports of a segment of its own.
+class StoreOverPorts final : public RemoteStore {
+ public:
+  static std::unique_ptr<Store> Make(Env& env, MemoryStoreOptions options) {
+    auto ports = std::make_unique<Ports>(env, std::move(options));
+    auto target = ports->client->client().Find("store");
+    CHECK(target.ok()) << target.status().ToString();
+    return std::unique_ptr<Store>(new StoreOverPorts(std::move(ports), *std::move(target)));
+  }
+  Task<void> Close() override {
+    co_await RemoteStore::Close();
+    co_await ports_->store.Close();
+  }
+
+ private:
+  struct Ports {
+    Ports(Env& env, MemoryStoreOptions options)
+        : store(env, std::move(options)),
+          segment(MakeSegment(kPeersGeometry)),
+          served(&env, segment.get(), "store", &store),
+          client(OpenPeerOrDie(&env, segment.get(), "client")) {}
+    MemoryStore store;
+    std::unique_ptr<Segment> segment;
+    ServedStore served;
+    std::unique_ptr<PeerPort> client;
+  };
+  StoreOverPorts(std::unique_ptr<Ports> ports, RpcTarget target)
+      : RemoteStore(&ports->client->client(), std::move(target), ports->store.info()),
+        ports_(std::move(ports)) {}
+  std::unique_ptr<Ports> ports_;
+};
+
+class MemoryOverPortsMedium final : public MemoryMedium {
+ public:
+  MemoryOverPortsMedium() : MemoryMedium(MemoryWorldOptions{}, MemoryStoreOptions{}) {}
+  std::unique_ptr<Store> OpenBare() override { return StoreOverPorts::Make(env(), options()); }
 };
 
 class FileMedium final : public Medium {
@@ -85,6 +127,8 @@ constexpr MediumRow kMediums[] = {
            MemoryWorldOptions{},
            MemoryStoreOptions{.min_delay_ns = 1, .max_delay_ns = 10 * kMillisecond});
      }},
+    {"MemoryOverPorts",
+     []() -> std::unique_ptr<Medium> { return std::make_unique<MemoryOverPortsMedium>(); }},
     {"File",
      []() -> std::unique_ptr<Medium> {
        return std::make_unique<FileMedium>(nullptr, FileStoreOptions::kDefaultOpenFiles);
