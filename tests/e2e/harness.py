@@ -24,6 +24,8 @@ PLACEMENT = os.environ.get("ATOLL_PLACEMENT", "fused")
 SEED = int(os.environ.get("ATOLL_SEED") or random.SystemRandom().randrange(1 << 32))
 COMMAND_TIMEOUT_S = 60
 SKIPPED = 77
+# Where mkfs and losetup are, for users whose path leaves it out.
+os.environ["PATH"] += ":/usr/sbin:/sbin"
 KIB, MIB, GIB, TIB, PIB = (1 << shift for shift in (10, 20, 30, 40, 50))
 
 

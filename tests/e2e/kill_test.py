@@ -84,6 +84,19 @@ class Kill(KillTest):
         self.check_volume("after gc")
         self.check_snapshots("after gc")
 
+    def test_the_check_finds_a_write_that_was_lost(self):
+        writers = self.start_writers(0)
+        time.sleep(0.2)
+        for writer in writers:
+            writer.stop.set()
+        self.assertGreater(self.join(writers), 20)
+        data = self.read_all("disk")
+        self.assertEqual(self.history.wrong_sectors(data), [])
+        sector = next(n for n in range(SECTORS) if data[n * SECTOR] != 0)
+        with Client(self.node.socket, "disk") as client:
+            client.zero(sector * SECTOR, SECTOR)
+        self.assertEqual(len(self.history.wrong_sectors(self.read_all("disk"))), 1)
+
     def take_snapshot(self, name):
         """While others write. Registers what it has to show, whether or not the node answered."""
         point = self.history.now()
