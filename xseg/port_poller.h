@@ -49,9 +49,7 @@ class PortPoller final : public Poller {
     Request request;
     std::coroutine_handle<> handle;
     Preparer(PortPoller* poller, uint16_t op) : poller(poller), op(op) {}
-    bool await_ready() {
-      return poller->preparing_.empty() && poller->resuming_ == 0 && TryNow();
-    }
+    bool await_ready() { return poller->preparing_.empty() && poller->resuming_ == 0 && TryNow(); }
     void await_suspend(std::coroutine_handle<> awaiting) {
       handle = awaiting;
       poller->preparing_.push_back(this);

@@ -2,6 +2,7 @@
 #include "peers/composer/composer.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <cstring>
 #include <optional>
@@ -17,6 +18,17 @@ Composer::Composer(Env* env, StoreSet* stores, BufferPool* buffers, std::unique_
       right_(std::move(right)) {}
 
 Composer::~Composer() { CHECK(ranges_.in_flight() == 0); }
+
+Status Composer::Counted(Status status) {
+  if (status.ok()) return status;
+  ++errors_;
+  // What a client sees as an I/O error has its cause in the log.
+  const Code code = status.code();
+  if (code == Code::kIo || code == Code::kCorrupt || code == Code::kUnavailable) {
+    spdlog::error("{}: {}", map_->geometry().name, status.ToString());
+  }
+  return status;
+}
 
 Task<Status> Composer::CheckWritable() {
   if (!failed_.ok()) co_return failed_;

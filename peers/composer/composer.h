@@ -78,10 +78,7 @@ class Composer {
   Task<Status> DoRead(uint64_t offset, MutSpan out);
   Task<Status> DoWrite(uint64_t offset, ConstSpan data, bool fua);
   Task<Status> DoZero(ByteRange range, DeviceZeroOptions options);
-  Status Counted(Status status) {
-    errors_ += !status.ok();
-    return status;
-  }
+  Status Counted(Status status);
 
   Task<Status> CheckWritable();
   Task<Status> Translate(ByteRange range, MapPieces* out);

@@ -8,8 +8,8 @@
 namespace atl {
 namespace {
 
-// The most that the changes of one request can take: a batch of its own and three entries.
-constexpr uint64_t kRequestJournalBytes = kJournalBatchHeader + 3 * kJournalEntryBytes;
+// The most that the changes of one request can take: a discard with two edges makes three batches.
+constexpr uint64_t kRequestJournalBytes = 3 * (kJournalBatchHeader + kJournalEntryBytes);
 
 }  // namespace
 

@@ -26,6 +26,47 @@ Task<Result<Bytes>> ReadWholeLog(Store* store, LogId log, uint64_t limit) {
   co_return bytes;
 }
 
+// Whether a map reads from its own current blob already, so that the blob must be there.
+Task<Result<bool>> ReadsCurrentBlob(StoreSet* stores, Store* store, Header header) {
+  const BlobId own = header.blob();
+  for (const ReplayJournal& journal : header.map.replay) {
+    if (journal.blob() == own && journal.entries > 0) co_return true;
+  }
+  const auto bytes = co_await ReadWholeLog(store, header.journal(), kJournalCapacity);
+  if (!bytes.ok() && bytes.code() != Code::kNotFound) co_return bytes.status();
+  if (bytes.ok()) {
+    const JournalContent content = RecoverJournal(header.journal(), *bytes, store->info().cache,
+                                                  store->info().capabilities.durable_at_ack);
+    if (!content.entries.empty()) co_return true;
+  }
+  const RootPointer root = header.map.root;
+  if (root.absent()) co_return false;
+  CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores->Find(root.store));
+  Bytes encoded(root.length);
+  CO_ASSIGN_OR_RETURN(const size_t got,
+                      co_await stores->at(slot).ReadLog(root.log(), root.offset, MutSpan(encoded)));
+  if (got < encoded.size()) {
+    co_return Status(Code::kCorrupt, root.log().ToString() + " ends inside of a root node");
+  }
+  const NodePlace place{root.log(), root.offset};
+  CO_ASSIGN_OR_RETURN(const Root decoded, DecodeRoot(encoded, place, root.crc));
+  for (const auto& [index, source] : decoded.sources) {
+    if (source.type == SourceType::kBlob && source.blob() == own) co_return true;
+  }
+  co_return false;
+}
+
+// Adopting makes what is absent, and an empty blob in place of a lost one would read as zeros.
+Task<Status> CheckCurrentBlob(StoreSet* stores, Store* store, Header header) {
+  const auto usage = co_await store->Usage(header.blob());
+  if (usage.code() != Code::kNotFound) co_return usage.ok() ? OkStatus() : usage.status();
+  CO_ASSIGN_OR_RETURN(const bool needed, co_await ReadsCurrentBlob(stores, store, header));
+  if (!needed) co_return OkStatus();
+  co_return Status(Code::kCorrupt,
+                   fmt::format("volume {}: its blob {} is not in store {}", header.name,
+                               header.blob().ToString(), store->info().name));
+}
+
 }  // namespace
 
 Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::OpenWritable(Env* env, StoreSet* stores,
@@ -33,6 +74,7 @@ Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::OpenWritable(Env* env, Store
                                                                  int64_t adopt_wait_ns) {
   Store* store = &stores->at(home);
   CO_ASSIGN_OR_RETURN(VersionedHeader found, co_await ReadHeader(store, uuid, ReadFor::kAct));
+  CO_RETURN_IF_ERROR(co_await CheckCurrentBlob(stores, store, found.header));
   // From here on nobody else writes to what the header names as current: it is ours, or sealed.
   Status adopted = co_await store->Adopt(found.header.blob(), adopt_wait_ns);
   if (adopted.ok()) adopted = co_await store->AdoptLog(found.header.journal(), adopt_wait_ns);

@@ -188,6 +188,8 @@ Task<Status> GarbageCollector::RemoveLeases(Store* store) {
     if (key.uuid() == identity_.incarnation) continue;
     const auto lease = co_await ReadLease(store, key.uuid());
     if (lease.code() == Code::kNotFound) continue;
+    // A damaged one says nothing; it harms nobody either.
+    if (lease.code() == Code::kCorrupt) continue;
     if (!lease.ok()) co_return lease.status();
     const bool dead = lease->ended || (lease->boot == identity_.boot && !MayBeRunning(lease->pid));
     if (!dead) continue;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -72,7 +73,8 @@ class LocalAtoll final : public Atoll {
   Task<Status> Shrink(const Located& located, uint64_t size);
   Task<Status> RollbackClosed(const Located& volume, const Located& snapshot);
   Task<Status> PutRollback(Store* store, VersionedHeader* header, const Located& snapshot);
-  Task<Result<std::vector<Located>>> AllLive();
+  // Those that can be read; the others' uuids and what is wrong with them go to `damaged`.
+  Task<Result<std::vector<Located>>> AllLive(std::map<Uuid, Status>* damaged = nullptr);
   Task<Result<SpaceUse>> MeasureSpace(Uuid uuid);
 
   Env* env_;

@@ -12,11 +12,13 @@
 
 namespace atl {
 
-Task<Result<std::vector<Located>>> LocalAtoll::AllLive() {
+Task<Result<std::vector<Located>>> LocalAtoll::AllLive(std::map<Uuid, Status>* damaged) {
   std::vector<Located> all;
+  std::map<Uuid, Status> ignored;
   for (size_t i = 0; i < stores_->size(); ++i) {
     const auto slot = static_cast<StoreSlot>(i);
-    auto headers = co_await ReadAllHeaders(&stores_->at(slot), ReadFor::kLook);
+    auto headers =
+        co_await ReadAllHeaders(&stores_->at(slot), ReadFor::kLook, damaged ? damaged : &ignored);
     if (!headers.ok()) co_return headers.status();
     for (VersionedHeader& header : *headers) {
       if (header.header.state != HeaderState::kLive) continue;
@@ -32,7 +34,8 @@ Task<Result<ResourcePage>> LocalAtoll::List(ListSpec spec) {
     CO_ASSIGN_OR_RETURN(const Located located, co_await Locate(*spec.parent));
     parent = located.header.header.uuid;
   }
-  CO_ASSIGN_OR_RETURN(const std::vector<Located> all, co_await AllLive());
+  std::map<Uuid, Status> damaged;
+  CO_ASSIGN_OR_RETURN(const std::vector<Located> all, co_await AllLive(&damaged));
   std::map<Uuid, std::string> names;
   for (const Located& located : all) {
     names.emplace(located.header.header.uuid, located.header.header.name);
@@ -48,6 +51,14 @@ Task<Result<ResourcePage>> LocalAtoll::List(ListSpec spec) {
       info.parent_name = found->second;
     }
     page.items.push_back(std::move(info));
+  }
+  // Damage is shown and hides nothing else.
+  for (const auto& [uuid, status] : damaged) {
+    ResourceInfo info;
+    info.uuid = uuid;
+    info.name = "(damaged) " + uuid.ToString();
+    info.read_only_reason = status.ToString();
+    if (!spec.kind || *spec.kind == ResourceKind::kVolume) page.items.push_back(std::move(info));
   }
   std::ranges::sort(page.items, {}, &ResourceInfo::name);
   const uint32_t limit = std::clamp<uint32_t>(spec.limit, 1, 1000);

@@ -51,13 +51,14 @@ Task<bool> Locks::IsLive(Store* store, Uuid incarnation) {
 Task<Status> Locks::CheckGone(Store* store, Uuid incarnation, std::string name, BlobId blob) {
   const auto lease = co_await ReadLease(store, incarnation);
   if (lease.code() == Code::kNotFound) co_return OkStatus();
-  if (!lease.ok()) co_return lease.status();
-  if (lease->ended) co_return OkStatus();
-  if (store->info().capabilities.proves_death && lease->boot == identity_->boot) {
-    const int64_t wait = MayBeRunning(lease->pid) ? kWaitForRunning : kWaitForDead;
-    const Status adopted = co_await store->Adopt(blob, wait);
+  if (!lease.ok() && lease.code() != Code::kCorrupt) co_return lease.status();
+  if (lease.ok() && lease->ended) co_return OkStatus();
+  if (store->info().capabilities.proves_death && (!lease.ok() || lease->boot == identity_->boot)) {
+    const bool runs = !lease.ok() || MayBeRunning(lease->pid);
+    const Status adopted = co_await store->Adopt(blob, runs ? kWaitForRunning : kWaitForDead);
     if (adopted.code() != Code::kBusy) co_return adopted;
   }
+  if (!lease.ok()) co_return lease.status().With(name + " is in use");
   co_return Status(Code::kBusy,
                    fmt::format("{} is in use by node {} (process {}, {}); close it there, or use "
                                "'atoll unlock --force {}' once that node is known to be dead",

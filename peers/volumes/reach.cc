@@ -5,7 +5,8 @@
 
 namespace atl {
 
-Task<Result<std::vector<VersionedHeader>>> ReadAllHeaders(Store* store, ReadFor purpose) {
+Task<Result<std::vector<VersionedHeader>>> ReadAllHeaders(Store* store, ReadFor purpose,
+                                                          std::map<Uuid, Status>* damaged) {
   std::vector<VersionedHeader> all;
   std::optional<RecordName> after;
   while (true) {
@@ -14,6 +15,10 @@ Task<Result<std::vector<VersionedHeader>>> ReadAllHeaders(Store* store, ReadFor 
     for (const RecordKey& key : page->items) {
       auto header = co_await ReadHeader(store, key.uuid(), purpose);
       if (header.code() == Code::kNotFound) continue;  // Removed since it was listed.
+      if (header.code() == Code::kCorrupt && damaged != nullptr) {
+        damaged->emplace(key.uuid(), header.status());
+        continue;
+      }
       if (!header.ok()) co_return header.status();
       all.push_back(*std::move(header));
     }

@@ -4,6 +4,7 @@
 // reached; space is measured over it.
 #pragma once
 
+#include <map>
 #include <set>
 #include <vector>
 
@@ -13,8 +14,10 @@
 
 namespace atl {
 
-// Every header of a store, tombstones too. The first unreadable one is the error.
-Task<Result<std::vector<VersionedHeader>>> ReadAllHeaders(Store* store, ReadFor purpose);
+// Every header of a store, tombstones too. The first unreadable one is the error, unless `damaged`
+// takes it.
+Task<Result<std::vector<VersionedHeader>>> ReadAllHeaders(
+    Store* store, ReadFor purpose, std::map<Uuid, Status>* damaged = nullptr);
 
 struct Reach {
   std::set<BlobId> blobs;

@@ -12,8 +12,11 @@ Task<Result<SpaceUse>> MeasureSpaceOf(StoreSet* stores, std::vector<Located> all
   std::map<BlobId, int> users;
   for (const Located& located : all) {
     const Header& header = located.header.header;
-    CO_ASSIGN_OR_RETURN(const std::vector<Source> sources, co_await SourcesOf(stores, header));
-    for (const Source& source : sources) {
+    const auto sources = co_await SourcesOf(stores, header);
+    // Damage of another resource does not keep this one from being shown.
+    if (!sources.ok() && header.uuid != uuid) continue;
+    if (!sources.ok()) co_return sources.status();
+    for (const Source& source : *sources) {
       users[source.blob()] += 1;
       if (header.uuid == uuid) mine.emplace(source.blob(), source.store);
     }

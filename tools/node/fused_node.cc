@@ -42,7 +42,9 @@ Task<Status> FusedNode::Begin() {
   atoll_ = std::make_unique<LocalAtoll>(&executor_, &stores_, &maps_, &buffers_,
                                         MakeIdentity(config_, incarnation));
   if (!before.is_zero()) {
-    CO_RETURN_IF_ERROR((co_await atoll_->BuryPredecessor(before)).With("the node before this one"));
+    // Its locks are then judged one by one, at the first use.
+    const Status buried = co_await atoll_->BuryPredecessor(before);
+    if (!buried.ok()) spdlog::warn("the lease of the node before this one: {}", buried.ToString());
   }
   CO_RETURN_IF_ERROR(WriteIncarnation(config_.state_dir, incarnation));
   CO_RETURN_IF_ERROR(co_await StartFrontEnds());
