@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A long chain of snapshots: each of them reads back exactly, also after others went."""
-from harness import MIB, TIB, E2eTest, main
+from harness import GIB, MIB, TIB, E2eTest, has_tools, main
 from nbd_client import WRITE, Client
 
 LENGTH = 500
@@ -12,10 +12,12 @@ BLOCKS = 512
 START = 17 * TIB - MIB
 
 
+@has_tools("mkfs.ext4", "mount", "losetup")
 class Chain(E2eTest):
     def setUp(self):
         super().setUp()
-        self.node = self.started_node()
+        # Where files of many extents are removed quickly also if the host's disk is slow at that.
+        self.node = self.node_on_own_disk(GIB)
         self.node.ok("volume", "create", "disk", "--size", "64T")
         self.now = [bytes(BLOCK)] * BLOCKS
         # Snapshot -> what it holds; blocks are shared, so this is small.

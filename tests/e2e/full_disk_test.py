@@ -15,14 +15,7 @@ FILE_SYSTEM = 256 * MIB
 class FullDisk(E2eTest):
     def setUp(self):
         super().setUp()
-        image, mounted = self.path("image"), self.path("mounted")
-        with open(image, "wb") as file:
-            file.truncate(FILE_SYSTEM)
-        os.mkdir(mounted)
-        must("mkfs.ext4", "-q", "-F", "-m", "0", image)
-        must("mount", "-o", "loop", image, mounted)
-        self.node = self.new_node(os.path.join("mounted", "node"))
-        self.node.start()
+        self.node = self.node_on_own_disk(FILE_SYSTEM)
         self.node.ok("volume", "create", "kept", "--size", "64M")
         self.node.ok("volume", "create", "filler", "--size", "1G")
         self.kept = self.random.randbytes(MIB)

@@ -178,6 +178,16 @@ class E2eTest(unittest.TestCase):
     def started_node(self, name="node", settings=None):
         return self.new_node(name, settings).start()
 
+    def node_on_own_disk(self, size):
+        """A started node whose state lies in a file system of its own, ext4 of this size."""
+        image, mounted = self.path("image"), self.path("mounted")
+        with open(image, "wb") as file:
+            file.truncate(size)
+        os.mkdir(mounted)
+        must("mkfs.ext4", "-q", "-F", "-m", "0", image)
+        must("mount", "-o", "loop", image, mounted)
+        return self.started_node(os.path.join("mounted", "node"))
+
     def wait_until(self, what, condition, timeout=20):
         deadline = time.monotonic() + timeout
         while not condition():
