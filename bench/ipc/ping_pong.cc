@@ -23,6 +23,7 @@
 #include <new>
 #include <vector>
 
+#include "xseg/base/executor.h"
 #include "xseg/clock.h"
 #include "xseg/port.h"
 #include "xseg/port_poller.h"
