@@ -5,6 +5,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <functional>
@@ -76,6 +77,7 @@ class MemoryNode {
     identity_.incarnation = env->NewUuid();
     identity_.node = std::move(options.name);
     identity_.boot = ThisBoot();
+    identity_.pid = static_cast<uint32_t>(getpid());
     identity_.lease_term_ns = options.lease_term_ns;
     if (IsIsolated()) {
       peers_ = std::make_unique<IsolatedPeers>(
