@@ -11,7 +11,7 @@ const DeviceInfo& LocalDevice::info() const {
 }
 
 Task<Status> LocalDevice::Reach(Turn* turn) {
-  turn->emplace(co_await line_.Lock());
+  turn->emplace(co_await line_->Lock());
   if (use_) {
     if (use_.alive()) co_return OkStatus();
     co_return Status(Code::kUnavailable, fmt::format("{} was closed by its node", info_.name));
@@ -24,8 +24,12 @@ Task<Status> LocalDevice::Reach(Turn* turn) {
 
 void LocalDevice::Pass(Turn turn) {
   if (!turn) return;
-  const auto later = [](Turn held) -> Task<void> { co_await Yield{}; };
-  Spawn(later(std::move(turn)));
+  // The device may be closed and gone by then; its line is not.
+  const auto later = [](std::shared_ptr<Mutex> line, Turn held) -> Task<void> {
+    co_await Yield{};
+    held.reset();
+  };
+  Spawn(later(line_, std::move(turn)));
 }
 
 Status LocalDevice::CheckRange(ByteRange range) const {

@@ -6,6 +6,7 @@
 // Threads: one executor thread.
 #pragma once
 
+#include <memory>
 #include <optional>
 
 #include "peers/client/device.h"
@@ -31,11 +32,11 @@ class LocalDevice final : public Device {
 
  private:
   using Turn = std::optional<Mutex::Guard>;
-  bool at_once() const { return use_.alive() && !line_.is_locked(); }
+  bool at_once() const { return use_.alive() && !line_->is_locked(); }
   // Opens at the first call. `turn` is held from then on.
   Task<Status> Reach(Turn* turn);
   // Lets the next one go once the caller's request, which it makes now, is with the composer.
-  static void Pass(Turn turn);
+  void Pass(Turn turn);
   Status CheckRange(ByteRange range) const;
   Status CheckWritable() const;
 
@@ -45,7 +46,7 @@ class LocalDevice final : public Device {
   mutable DeviceInfo info_;  // The size follows the volume's.
   OpenTable::Use use_;
   // Requests that wait for the opening go on in the order in which they were made.
-  Mutex line_;
+  std::shared_ptr<Mutex> line_ = std::make_shared<Mutex>();
 };
 
 }  // namespace atl
