@@ -5,6 +5,7 @@ volume, its snapshot and a clone."""
 import hashlib
 import os
 import subprocess
+import time
 
 from harness import MIB, SOURCES, E2eTest, has_tools, main, must, run
 
@@ -49,7 +50,12 @@ class Disk:
 
     def detach(self):
         must("losetup", "-d", self.device)
-        must("umount", self.folder)
+        # The kernel lets go of a loop device a moment later, if somebody else looked at it.
+        deadline = time.monotonic() + 20
+        while run("umount", self.folder).returncode != 0:
+            if time.monotonic() > deadline:
+                must("umount", self.folder)
+            time.sleep(0.1)
         self._fuse.wait(30)
         os.rmdir(self.folder)
 
