@@ -23,7 +23,7 @@
 #include <string_view>
 
 #include "xseg/mailbox.h"
-#include "xseg/process.h"
+#include "xseg/base/process.h"
 
 namespace atl {
 

@@ -15,6 +15,8 @@
 #include <memory>
 #include <utility>
 
+#include "xseg/base/process.h"
+
 namespace atl::nbd {
 namespace {
 
@@ -33,11 +35,18 @@ Result<sockaddr_un> AddressOf(const std::string& path) {
   return address;
 }
 
-// Whether somebody listens there.
-bool IsAlive(const sockaddr_un& address) {
+// Whether somebody listens there. A listening socket may answer for a moment after its process was
+// killed, since the kernel ends what that process had in flight on it behind its back; so the
+// process that listened is looked at, too. One that cannot be seen (pid 0: another namespace) counts
+// as alive.
+bool SomebodyListens(const sockaddr_un& address) {
   const Fd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const auto* raw = reinterpret_cast<const sockaddr*>(&address);
-  return connect(probe.get(), raw, sizeof(address)) == 0 || errno != ECONNREFUSED;
+  if (connect(probe.get(), raw, sizeof(address)) != 0) return errno != ECONNREFUSED;
+  ucred listener{};
+  socklen_t length = sizeof(listener);
+  if (getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &listener, &length) != 0) return true;
+  return listener.pid == 0 || IsAlive({.pid = static_cast<uint32_t>(listener.pid)});
 }
 
 Status Bind(const Fd& fd, const sockaddr_un& address, const std::string& path) {
@@ -48,7 +57,7 @@ Status Bind(const Fd& fd, const sockaddr_un& address, const std::string& path) {
   if (lstat(path.c_str(), &info) == 0 && !S_ISSOCK(info.st_mode)) {
     return {Code::kExists, path + " exists and is not a socket"};
   }
-  if (IsAlive(address)) return {Code::kBusy, "somebody listens on " + path};
+  if (SomebodyListens(address)) return {Code::kBusy, "somebody listens on " + path};
   unlink(path.c_str());
   if (bind(fd.get(), raw, sizeof(address)) == 0) return {};
   return Status::FromErrno(errno, "bind " + path);

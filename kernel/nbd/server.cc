@@ -14,6 +14,10 @@ namespace {
 // How long to wait for descriptors or memory before the next client is accepted.
 constexpr int64_t kAcceptPauseNs = 100 * kMillisecond;
 
+// How long a predecessor that is on its way out may still listen.
+constexpr int kPredecessorTries = 50;
+constexpr int64_t kPredecessorPauseNs = 20 * kMillisecond;
+
 bool IsShortage(int error) {
   return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS;
 }
@@ -33,7 +37,7 @@ NbdServer::~NbdServer() { CHECK(!started_ || stopped_) << "a server is stopped f
 Task<Status> NbdServer::Start() {
   CHECK(!started_) << "a server is started once";
   if (!options_.unix_path.empty()) {
-    auto listener = UnixListener::Open(options_.unix_path);
+    auto listener = co_await ListenUnix();
     if (!listener.ok()) co_return listener.status();
     unix_.emplace(*std::move(listener));
   }
@@ -49,6 +53,14 @@ Task<Status> NbdServer::Start() {
   if (unix_) tasks_.Run(AcceptFrom(unix_->fd()));
   if (tcp_) tasks_.Run(AcceptFrom(tcp_->get()));
   co_return OkStatus();
+}
+
+Task<Result<UnixListener>> NbdServer::ListenUnix() {
+  for (int tries = 1;; ++tries) {
+    auto listener = UnixListener::Open(options_.unix_path);
+    if (listener.status().code() != Code::kBusy || tries == kPredecessorTries) co_return listener;
+    co_await executor_->Sleep(kPredecessorPauseNs);
+  }
 }
 
 Task<void> NbdServer::AcceptFrom(int listener) {

@@ -58,6 +58,7 @@ class NbdServer final : public FrontEnd {
   uint16_t tcp_port() const { return tcp_ ? PortOf(*tcp_) : 0; }
 
  private:
+  Task<Result<UnixListener>> ListenUnix();
   Task<void> AcceptFrom(int listener);
   void Admit(Fd socket);
   bool MakeRoom();

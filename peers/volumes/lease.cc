@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <fstream>
-#include <iterator>
 
 namespace atl {
 
@@ -84,16 +83,6 @@ Task<Status> EndLease(Env* env, Store* store, Uuid incarnation) {
   if (record.code() == Code::kNotFound) co_return OkStatus();
   if (!record.ok()) co_return record.status();
   co_return co_await store->RemoveRecord(key, record->version, env->NewUuid());
-}
-
-bool MayBeRunning(uint32_t pid) {
-  std::ifstream in(fmt::format("/proc/{}/stat", pid));
-  if (!in) return false;
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  // The state follows the command's closing parenthesis.
-  const size_t paren = text.rfind(')');
-  return paren == std::string::npos || paren + 2 >= text.size() ||
-         (text[paren + 2] != 'Z' && text[paren + 2] != 'X');
 }
 
 Uuid ThisBoot() {

@@ -62,8 +62,6 @@ Task<Result<LeaseRecord>> ReadLease(Store* store, Uuid incarnation);
 // Says for a predecessor, known to be dead, that its lease has ended.
 Task<Status> EndLease(Env* env, Store* store, Uuid incarnation);
 
-// False only if no process of that id runs on this host any more (a defunct one does not run).
-bool MayBeRunning(uint32_t pid);
 Uuid ThisBoot();
 
 }  // namespace atl

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "xseg/base/process.h"
+
 namespace atl {
 namespace {
 
@@ -45,7 +47,7 @@ Task<bool> Locks::IsLive(Store* store, Uuid incarnation) {
   const auto lease = co_await ReadLease(store, incarnation);
   if (lease.code() == Code::kNotFound) co_return false;
   if (!lease.ok() || lease->boot != identity_->boot) co_return true;
-  co_return !lease->ended && MayBeRunning(lease->pid);
+  co_return !lease->ended && IsAlive({lease->pid});
 }
 
 Task<Status> Locks::CheckGone(Store* store, Uuid incarnation, std::string name, BlobId blob) {
@@ -54,7 +56,7 @@ Task<Status> Locks::CheckGone(Store* store, Uuid incarnation, std::string name, 
   if (!lease.ok() && lease.code() != Code::kCorrupt) co_return lease.status();
   if (lease.ok() && lease->ended) co_return OkStatus();
   if (store->info().capabilities.proves_death && (!lease.ok() || lease->boot == identity_->boot)) {
-    const bool runs = !lease.ok() || MayBeRunning(lease->pid);
+    const bool runs = !lease.ok() || IsAlive({lease->pid});
     const Status adopted = co_await store->Adopt(blob, runs ? kWaitForRunning : kWaitForDead);
     if (adopted.code() != Code::kBusy) co_return adopted;
   }

@@ -6,6 +6,8 @@
 #include <netinet/in.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -67,6 +69,28 @@ TEST(Listening, ReplacesTheSocketOfADeadServerOnly) {
   std::ofstream(file) << "precious";
   EXPECT_EQ(StartAt(file).code(), Code::kExists);
   EXPECT_EQ(std::filesystem::file_size(file), 8u);
+}
+
+// What a killed server with requests in flight leaves for a moment: its process is gone, its socket
+// still takes connections.
+TEST(Listening, ReplacesASocketThatOutlivesItsProcess) {
+  ServerThread live;
+  const std::string path = live.directory() + "/outlived";
+  const Fd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
+  const pid_t server = fork();
+  ASSERT_GE(server, 0);
+  if (server == 0) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.data(), path.size());
+    const auto* raw = reinterpret_cast<const sockaddr*>(&address);
+    _exit(bind(fd.get(), raw, sizeof(address)) == 0 && listen(fd.get(), 8) == 0 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(server, &status, 0), server);
+  ASSERT_EQ(status, 0);
+  ASSERT_TRUE(RawClient(path).connected());
+  EXPECT_TRUE(StartAt(path).ok());
 }
 
 TEST(Listening, SaysClearlyWhyItCannotListen) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "xseg/process.h"
+#include "xseg/base/process.h"
 
 #include <fcntl.h>
 #include <unistd.h>

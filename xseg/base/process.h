@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which process owns a port. A pid alone is used again; with the time at which its process started
+// Which process it is. A pid alone is used again; with the time at which its process started
 // it names one process of this boot.
 #pragma once
 
