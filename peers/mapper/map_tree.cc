@@ -32,15 +32,12 @@ const MapTree::Node* MapTree::Cached(NodePointer pointer) const {
   }
   const auto found = old_.find(pointer.raw());
   if (found == old_.end()) return nullptr;
-  if (young_.size() >= kCachedNodes / 2) {
-    auto node = std::move(found->second);
-    old_ = std::exchange(young_, {});
-    return (young_[pointer.raw()] = std::move(node)).get();
+  const Node* node = found->second.get();
+  if (young_.size() < kCachedNodes / 2) {
+    young_[pointer.raw()] = std::move(found->second);
+    old_.erase(found);
   }
-  auto& slot = young_[pointer.raw()];
-  slot = std::move(found->second);
-  old_.erase(found);
-  return slot.get();
+  return node;
 }
 
 bool MapTree::Walk(NodePointer pointer, int level, uint64_t first, GrainRange range,
@@ -61,9 +58,8 @@ bool MapTree::Walk(NodePointer pointer, int level, uint64_t first, GrainRange ra
     }
     return true;
   }
-  // The node may leave the cache while its children are looked up: take what is needed by value.
   const uint64_t span = SpanOf(level - 1);
-  const Inner inner = std::get<Inner>(*node);
+  const auto& inner = std::get<Inner>(*node);
   for (uint64_t at = range.first; at < range.end();) {
     const uint64_t child_first = AlignDown(at, span);
     const GrainRange part = Intersect(range, {child_first, span});

@@ -8,9 +8,10 @@
 // Threads: one executor thread.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+
 #include <cstdint>
 #include <memory>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -54,8 +55,9 @@ class MapTree {
 
  private:
   using Node = std::variant<Leaf, Inner>;
-  using Cache = std::unordered_map<uint64_t, std::unique_ptr<Node>>;
+  using Cache = absl::flat_hash_map<uint64_t, std::unique_ptr<Node>>;
 
+  // Valid until the next Load.
   const Node* Cached(NodePointer pointer) const;
   bool Walk(NodePointer pointer, int level, uint64_t first, GrainRange range,
             std::vector<GrainRun>* out, Missing* missing) const;
@@ -63,7 +65,8 @@ class MapTree {
   const SourceTable* sources_;
   const StoreSet* stores_;
   NodePointer top_;
-  // Two generations: what is used moves to the young one; when that is full it becomes the old one.
+  // Two generations: what is used moves to the young one while that has room; if it is full when a
+  // node is loaded it becomes the old one.
   mutable Cache young_;
   mutable Cache old_;
 };

@@ -12,7 +12,7 @@ namespace atl {
 OpenFile* FileTable::Find(const FileKey& key) {
   const auto at = files_.find(key);
   if (at == files_.end()) return nullptr;
-  ages_.splice(ages_.end(), ages_, at->second->age);
+  at->second->used = true;
   return at->second.get();
 }
 
@@ -34,9 +34,15 @@ void FileTable::Close(OpenFile* file) {
 }
 
 void FileTable::Trim() {
-  for (auto at = ages_.begin(); at != ages_.end() && files_.size() >= limit_;) {
-    OpenFile* file = *at++;
-    if (file->pins == 0 && !file->dirty) Close(file);
+  // After one round nothing counts as used any more, so a second one finds all that can go.
+  for (size_t looks = 2 * ages_.size(); looks > 0 && files_.size() >= limit_; --looks) {
+    OpenFile* file = ages_.front();
+    if (file->pins == 0 && !file->dirty && !file->used) {
+      Close(file);
+      continue;
+    }
+    file->used = false;
+    ages_.splice(ages_.end(), ages_, file->age);
   }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The open files of a store's blobs. A blob of 1 PiB has 1,024 files and a volume may have hundreds
-// of blobs, so descriptors are a cache: the one that was used longest ago goes when there are too
-// many. Never one that is in use, nor one with unsynced writes: a descriptor is told of a failed
+// of blobs, so descriptors are a cache: when there are too many, one goes that was not used since
+// it was last looked at. Never one that is in use, nor one with unsynced writes: a descriptor is told of a failed
 // writeback, a later one perhaps not.
 //
 // Closing an idle file of an adopted blob gives up its lock, and that is right: nothing that was
@@ -11,9 +11,10 @@
 // Threads: the executor's.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+
 #include <list>
 #include <memory>
-#include <unordered_map>
 #include <utility>
 
 #include "peers/store/ids.h"
@@ -33,6 +34,7 @@ struct OpenFile {
   Fd fd;
   uint32_t pins = 0;
   bool dirty = false;
+  bool used = false;  // Since it was last looked at for closing.
   std::list<OpenFile*>::iterator age;
 };
 
@@ -84,15 +86,15 @@ class FileTable {
  private:
   struct Hash {
     size_t operator()(const FileKey& key) const noexcept {
-      return std::hash<BlobId>()(key.blob) ^ (key.index * 0x9E3779B97F4A7C15ull + key.writable);
+      return std::hash<BlobId>()(key.blob) ^ (key.index * 0xC2B2AE3D27D4EB4Full + key.writable);
     }
   };
   void Close(OpenFile* file);
   void Trim();
 
   size_t limit_;
-  std::unordered_map<FileKey, std::unique_ptr<OpenFile>, Hash> files_;
-  std::list<OpenFile*> ages_;  // Oldest use first.
+  absl::flat_hash_map<FileKey, std::unique_ptr<OpenFile>, Hash> files_;
+  std::list<OpenFile*> ages_;  // Looked at from the front; what was used goes to the back again.
 };
 
 }  // namespace atl
