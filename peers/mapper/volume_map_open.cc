@@ -4,6 +4,7 @@
 // docs/architecture.md.
 #include <fmt/format.h>
 
+#include "peers/mapper/root_store.h"
 #include "peers/mapper/volume_map.h"
 
 namespace atl {
@@ -39,18 +40,8 @@ Task<Result<bool>> ReadsCurrentBlob(StoreSet* stores, Store* store, Header heade
                                                   store->info().capabilities.durable_at_ack);
     if (!content.entries.empty()) co_return true;
   }
-  const RootPointer root = header.map.root;
-  if (root.absent()) co_return false;
-  CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores->Find(root.store));
-  Bytes encoded(root.length);
-  CO_ASSIGN_OR_RETURN(const size_t got,
-                      co_await stores->at(slot).ReadLog(root.log(), root.offset, MutSpan(encoded)));
-  if (got < encoded.size()) {
-    co_return Status(Code::kCorrupt, root.log().ToString() + " ends inside of a root node");
-  }
-  const NodePlace place{root.log(), root.offset};
-  CO_ASSIGN_OR_RETURN(const Root decoded, DecodeRoot(encoded, place, root.crc));
-  for (const auto& [index, source] : decoded.sources) {
+  CO_ASSIGN_OR_RETURN(const Root root, co_await ReadRoot(stores, header.map.root));
+  for (const auto& [index, source] : root.sources) {
     if (source.type == SourceType::kBlob && source.blob() == own) co_return true;
   }
   co_return false;
@@ -129,21 +120,10 @@ Status VolumeMap::CheckFormat() const {
 Task<Status> VolumeMap::LoadMap() {
   CO_RETURN_IF_ERROR(CheckFormat());
   generation_ = header_.header.generation;
-  const RootPointer pointer = header_.header.map.root;
-  if (!pointer.absent()) {
-    CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(pointer.store));
-    Bytes bytes(pointer.length);
-    CO_ASSIGN_OR_RETURN(const size_t got, co_await stores_->at(slot).ReadLog(
-                                              pointer.log(), pointer.offset, MutSpan(bytes)));
-    if (got < bytes.size()) {
-      co_return Status(Code::kCorrupt, fmt::format("{} ends inside of the root of {}",
-                                                   pointer.log().ToString(), header_.header.name));
-    }
-    const NodePlace place{pointer.log(), pointer.offset};
-    CO_ASSIGN_OR_RETURN(const Root root, DecodeRoot(bytes, place, pointer.crc));
-    CO_ASSIGN_OR_RETURN(table_, SourceTable::FromRoot(root, *stores_));
-    tree_.SetTop(root.top);
-  }
+  auto root = co_await ReadRoot(stores_, header_.header.map.root);
+  if (!root.ok()) co_return root.status().With("map of " + header_.header.name);
+  CO_ASSIGN_OR_RETURN(table_, SourceTable::FromRoot(*root, *stores_));
+  tree_.SetTop(root->top);
   const std::vector<ReplayJournal> replay = header_.header.map.replay;
   for (const ReplayJournal& journal : replay) CO_RETURN_IF_ERROR(co_await LoadLayer(journal));
   co_return OkStatus();

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "peers/mapper/root_store.h"
+
 namespace atl {
 
 Task<Result<std::vector<VersionedHeader>>> ReadAllHeaders(Store* store, ReadFor purpose,
@@ -32,28 +34,12 @@ void Reach::Add(const Reach& other) {
   logs.insert(other.logs.begin(), other.logs.end());
 }
 
-Task<Result<std::vector<Source>>> ReadSources(StoreSet* stores, RootPointer root) {
-  std::vector<Source> sources;
-  if (root.absent()) co_return sources;
-  CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores->Find(root.store));
-  Bytes bytes(root.length);
-  CO_ASSIGN_OR_RETURN(const size_t got,
-                      co_await stores->at(slot).ReadLog(root.log(), root.offset, MutSpan(bytes)));
-  if (got < bytes.size()) {
-    co_return Status(Code::kCorrupt, root.log().ToString() + " ends inside of a root node");
-  }
-  const NodePlace place{root.log(), root.offset};
-  CO_ASSIGN_OR_RETURN(const Root decoded, DecodeRoot(bytes, place, root.crc));
-  for (const auto& [index, source] : decoded.sources) sources.push_back(source);
-  co_return sources;
-}
-
 namespace {
 
 Task<Status> AddMap(StoreSet* stores, MapState map, Reach* reach) {
   if (!map.root.absent()) reach->logs.insert(map.root.log());
-  CO_ASSIGN_OR_RETURN(const std::vector<Source> sources, co_await ReadSources(stores, map.root));
-  for (const Source& source : sources) {
+  CO_ASSIGN_OR_RETURN(const Root root, co_await ReadRoot(stores, map.root));
+  for (const auto& [index, source] : root.sources) {
     if (source.type == SourceType::kNodes) {
       reach->logs.insert(source.nodes());
     } else {
@@ -87,12 +73,12 @@ Task<Result<Reach>> ReachOf(StoreSet* stores, Header header) {
 }
 
 Task<Result<std::vector<Source>>> SourcesOf(StoreSet* stores, Header header) {
-  CO_ASSIGN_OR_RETURN(std::vector<Source> all, co_await ReadSources(stores, header.map.root));
+  CO_ASSIGN_OR_RETURN(const Root root, co_await ReadRoot(stores, header.map.root));
   std::vector<Source> sources;
   std::set<BlobId> seen;
-  for (Source& source : all) {
+  for (const auto& [index, source] : root.sources) {
     if (source.type == SourceType::kNodes || !seen.insert(source.blob()).second) continue;
-    sources.push_back(std::move(source));
+    sources.push_back(source);
   }
   const auto add = [&](const BlobId& blob, const Uuid& store) {
     if (!seen.insert(blob).second) return;

@@ -25,8 +25,6 @@ struct Reach {
   void Add(const Reach& other);
 };
 
-// The source table of a root; empty if it is absent.
-Task<Result<std::vector<Source>>> ReadSources(StoreSet* stores, RootPointer root);
 // Everything that a live header names: its current blob, journal and node blob, its map and that of
 // its pending operation. A tombstone names nothing.
 Task<Result<Reach>> ReachOf(StoreSet* stores, Header header);

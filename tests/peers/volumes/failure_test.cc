@@ -7,8 +7,8 @@
 #include <map>
 #include <random>
 
+#include "peers/mapper/root_store.h"
 #include "peers/mapper/volume_map.h"
-#include "peers/volumes/reach.h"
 #include "tests/peers/volumes/node_harness.h"
 
 namespace atl {
@@ -234,10 +234,10 @@ TEST_F(Failure, Q8CountsAreExactAfterAnyMixOfWritesAndDiscards) {
         if (piece.kind != PieceKind::kZero) walked[piece.blob] += piece.range.length / kSubGrain;
       }
     }
-    const auto sources = env_.Run(ReadSources(&node.stores(), (*map)->header().map.root));
-    ASSERT_TRUE(sources.ok());
+    const auto root = env_.Run(ReadRoot(&node.stores(), (*map)->header().map.root));
+    ASSERT_TRUE(root.ok());
     std::map<BlobId, uint64_t> counted;
-    for (const Source& source : *sources) {
+    for (const auto& [index, source] : root->sources) {
       if (source.type == SourceType::kBlob) counted[source.blob()] = source.count;
     }
     EXPECT_EQ(counted, walked);
