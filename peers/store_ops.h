@@ -237,6 +237,7 @@ constexpr bool IsValid(RecordKind kind) {
   return kind >= RecordKind::kSuperblock && kind <= RecordKind::kLease;
 }
 constexpr bool IsValid(Support support) { return support <= Support::kNative; }
+constexpr bool IsValid(ExtentKind kind) { return kind <= ExtentKind::kData; }
 constexpr bool IsValid(SealKind kind) { return kind <= SealKind::kMandatoryLock; }
 constexpr bool IsValid(ReadFor purpose) { return purpose <= ReadFor::kAct; }
 
@@ -247,7 +248,7 @@ template <typename V> void Fields(V& v, RecordKey& x) { v(x.kind, x.name); }
 template <typename V, typename T> void Fields(V& v, Page<T>& x) { v(x.items, x.last); }
 template <typename V> void Fields(V& v, Capabilities& x) {
   v(x.durable_at_ack, x.late_no_space, x.holds_records, x.proves_death, x.seal, x.atomic_unit,
-    x.punch, x.zero, x.extents);
+    x.punch, x.zero, x.extents, x.tells_allocation);
 }
 template <typename V> void Fields(V& v, CacheIdentity& x) { v(x.boot, x.mount, x.trusted); }
 template <typename V> void Fields(V& v, StoreInfo& x) {
@@ -258,7 +259,7 @@ template <typename V> void Fields(V& v, Capacity& x) {
 }
 template <typename V> void Fields(V& v, WriteOptions& x) { v(x.data_sync); }
 template <typename V> void Fields(V& v, ZeroOptions& x) { v(x.keep_allocated, x.fast_only); }
-template <typename V> void Fields(V& v, BlobExtent& x) { v(x.range, x.data); }
+template <typename V> void Fields(V& v, BlobExtent& x) { v(x.range, x.kind); }
 template <typename V> void Fields(V& v, Record& x) { v(x.version, x.operation, x.payload); }
 template <typename V> void Fields(V& v, ExtentList& x) { v(x.items); }
 template <typename V> void Fields(V& v, RecordVersion& x) { v(x.version); }

@@ -53,7 +53,7 @@ std::vector<ReadPiece> PlanRead(ByteRange range, const std::vector<DeviceExtent>
     if (part.offset != at || part.empty()) break;
     // One piece is kept for the rest, which is then sent as data.
     if (plan.size() + 2 > kMaxReadChunks) break;
-    const bool hole = extent.hole && extent.zero && part.length >= kMinHoleChunk;
+    const bool hole = extent.zero && part.length >= kMinHoleChunk;
     Append(plan, part.offset, part.end(), hole);
     at = part.end();
   }

@@ -26,7 +26,8 @@ struct ReadPiece {
 
   friend bool operator==(const ReadPiece&, const ReadPiece&) = default;
 };
-// Covers `range` in order. What is not known to be a hole that reads as zero is data; holes shorter
+// Covers `range` in order. What is known to read as zero is a hole here, allocated or not
+// ("Structured reply types": it need not be one on the medium), and the rest is data; holes shorter
 // than kMinHoleChunk and whatever lies beyond kMaxReadChunks pieces are data too.
 std::vector<ReadPiece> PlanRead(ByteRange range, const std::vector<DeviceExtent>& extents);
 

@@ -353,20 +353,21 @@ Task<Status> Composer::ZeroHeld(ByteRange range, DeviceZeroOptions options) {
 // --- What is where -------------------------------------------------------------------------------
 
 Task<Status> Composer::DescribePiece(const MapPiece& piece, std::vector<DeviceExtent>* out) {
-  const auto add = [out](ByteRange range, bool hole) {
-    if (!out->empty() && out->back().hole == hole) {
+  const auto add = [out](ByteRange range, ExtentKind kind) {
+    const DeviceExtent extent{range, kind == ExtentKind::kHole, kind != ExtentKind::kData};
+    if (!out->empty() && out->back().hole == extent.hole && out->back().zero == extent.zero) {
       out->back().range.length += range.length;
     } else {
-      out->push_back({range, hole, hole});
+      out->push_back(extent);
     }
   };
   if (piece.kind == PieceKind::kZero) {
-    add(piece.range, true);
+    add(piece.range, ExtentKind::kHole);
     co_return OkStatus();
   }
   auto extents = co_await stores_->at(piece.slot).Extents(piece.blob, piece.range);
   if (!extents.ok()) co_return extents.status();
-  for (const BlobExtent& extent : *extents) add(extent.range, !extent.data);
+  for (const BlobExtent& extent : *extents) add(extent.range, extent.kind);
   co_return OkStatus();
 }
 

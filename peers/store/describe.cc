@@ -44,6 +44,7 @@ std::vector<std::string> DescribeCapabilities(const StoreInfo& info) {
   out.push_back(fmt::format("zero={}", NameOf(have.zero)));
   out.push_back(fmt::format("extents={}", NameOf(have.extents)));
   out.push_back(fmt::format("atomic-unit={}", have.atomic_unit));
+  if (have.tells_allocation) out.emplace_back("tells-allocation");
   if (have.holds_records) out.emplace_back("records");
   if (have.durable_at_ack) out.emplace_back("durable-at-ack");
   if (have.late_no_space) out.emplace_back("late-no-space");

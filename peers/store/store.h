@@ -62,6 +62,7 @@ struct Capabilities {
   Support punch = Support::kNone;
   Support zero = Support::kNone;     // Native: allocated zeros without writing them.
   Support extents = Support::kNone;  // None: everything is reported as data.
+  bool tells_allocation = false;     // Extents tells zeros that were kept allocated from holes.
 };
 
 // Names one life of the cache between us and the medium: as long as a store reports the same one,
@@ -105,9 +106,15 @@ struct ZeroOptions {
   bool fast_only = false;       // kUnsupported rather than writing zeros byte by byte.
 };
 
+enum class ExtentKind : uint8_t {
+  kHole,  // Reads as zero and takes no space, as far as the store can tell: see tells_allocation.
+  kZero,  // Reads as zero and takes space: a write to it needs none.
+  kData,  // What it reads as is not known without reading it.
+};
+
 struct BlobExtent {
   ByteRange range;
-  bool data = false;  // False: a hole, which reads as zero and takes no space.
+  ExtentKind kind = ExtentKind::kHole;
 };
 
 struct Record {
@@ -172,7 +179,12 @@ class Store {
   // All that was stored in the blob before the call is durable, with the directories that lead to
   // it. An error is reported at least once to this instance, and never swallowed.
   virtual Task<Status> Sync(const BlobId& blob) = 0;
-  // Covers `range` without gaps, in order, neighbours differ.
+  // Covers `range` without gaps, in order, neighbours differ. What is called a hole or zero reads
+  // as zero unless it is written to meanwhile; zeros may be called data. Where
+  // capabilities().extents is native, what was never written or was punched by whole sub-grains (4
+  // KiB) is a hole; where tells_allocation is set, what Zero has kept allocated is kZero until it
+  // is written to, and elsewhere it may be called a hole too. The cost follows the number of
+  // extents, not the length.
   virtual Task<Result<std::vector<BlobExtent>>> Extents(const BlobId& blob, ByteRange range) = 0;
   // Bytes of space that it takes, by the store's own count.
   virtual Task<Result<uint64_t>> Usage(const BlobId& blob) = 0;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "peers/store/file/extents.h"
 #include "peers/store/file/layout.h"
 #include "peers/store/file/probe.h"
 
@@ -177,34 +178,13 @@ Result<uint64_t> BlobUsage(const Dir& blobs, const BlobId& id) {
 namespace {
 
 // Appends [from, end) to `extents`, joined to its neighbour if that is of the same sort.
-void AddExtent(std::vector<BlobExtent>* extents, ByteRange range, bool data) {
+void AddExtent(std::vector<BlobExtent>* extents, ByteRange range, ExtentKind kind) {
   if (range.empty()) return;
-  if (!extents->empty() && extents->back().data == data) {
+  if (!extents->empty() && extents->back().kind == kind) {
     extents->back().range.length += range.length;
   } else {
-    extents->push_back({range, data});
+    extents->push_back({range, kind});
   }
-}
-
-// Visits the data and holes of `range` of one file in order. `visit` returns a Status.
-template <typename Visit>
-Status ForEachPiece(int fd, ByteRange range, const std::string& path, Visit visit) {
-  for (uint64_t at = range.offset; at < range.end();) {
-    const off_t data = lseek(fd, static_cast<off_t>(at), SEEK_DATA);
-    if (data < 0 && errno != ENXIO) return PosixError(errno, "lseek", path);
-    const uint64_t begin =
-        data < 0 ? range.end() : std::min(static_cast<uint64_t>(data), range.end());
-    if (begin > at) RETURN_IF_ERROR(visit(ByteRange{at, begin - at}, false));
-    if (begin == range.end()) return {};
-    const off_t hole = lseek(fd, static_cast<off_t>(begin), SEEK_HOLE);
-    if (hole < 0 && errno != ENXIO) return PosixError(errno, "lseek", path);
-    // Behind ENXIO is the end of a file that somebody cut meanwhile.
-    const uint64_t end = hole < 0 ? begin : std::min(static_cast<uint64_t>(hole), range.end());
-    if (end > begin) RETURN_IF_ERROR(visit(ByteRange{begin, end - begin}, true));
-    at = std::max(end, begin);
-    if (hole < 0) return visit(ByteRange{begin, range.end() - begin}, false);
-  }
-  return {};
 }
 
 }  // namespace
@@ -218,15 +198,15 @@ Result<std::vector<BlobExtent>> BlobExtents(const Dir& blobs, const BlobId& id, 
     const ByteRange part = ByteRange{base, kBlobFileBytes}.Intersect(range);
     ASSIGN_OR_RETURN(const auto fd, OpenBlobFileForReading(dir, index));
     if (!fd) {
-      AddExtent(&extents, part, false);
+      AddExtent(&extents, part, ExtentKind::kHole);
     } else {
       const std::string path = dir.PathOf(std::to_string(index));
-      RETURN_IF_ERROR(ForEachPiece(fd->get(), {part.offset - base, part.length}, path,
-                                   [&](ByteRange piece, bool data) {
-                                     piece.offset += base;
-                                     AddExtent(&extents, piece, data);
-                                     return OkStatus();
-                                   }));
+      const auto add = [&](ByteRange piece, ExtentKind kind) {
+        piece.offset += base;
+        AddExtent(&extents, piece, kind);
+        return OkStatus();
+      };
+      RETURN_IF_ERROR(ForEachExtent(fd->get(), {part.offset - base, part.length}, path, add));
     }
     at = part.end();
   }

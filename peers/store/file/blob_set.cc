@@ -238,7 +238,7 @@ Task<Result<std::vector<BlobExtent>>> BlobSet::Extents(BlobId id, ByteRange rang
   const auto work = [this, id, range] { return BlobExtents(context_.blobs, id, range); };
   CO_ASSIGN_OR_RETURN(auto extents, co_await context_.executor.Offload(work));
   if (context_.can.extents == Support::kNone && !range.empty()) {
-    extents = {BlobExtent{.range = range, .data = true}};
+    extents = {BlobExtent{.range = range, .kind = ExtentKind::kData}};
   }
   co_return extents;
 }

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <optional>
 
+#include "peers/store/file/extents.h"
+
 // Linux 6.8; older headers do not know it.
 #ifndef STATX_MNT_ID_UNIQUE
 #define STATX_MNT_ID_UNIQUE 0x00004000U
@@ -49,6 +51,17 @@ Support ProbeFallocate(int fd, int mode) {
 Support ProbeExtents(int fd) {
   if (ftruncate(fd, 0) != 0 || ftruncate(fd, kProbeBytes) != 0) return Support::kNone;
   return lseek(fd, 0, SEEK_DATA) < 0 && errno == ENXIO ? Support::kNative : Support::kNone;
+}
+
+// In the file as ProbeExtents leaves it: zeros kept allocated in the middle of a hole.
+bool ProbeAllocation(int fd) {
+  if (fallocate(fd, FALLOC_FL_ZERO_RANGE, 4096, 8192) != 0) return false;
+  bool told = false;
+  const auto look = [&told](ByteRange piece, ExtentKind kind) {
+    told |= kind == ExtentKind::kZero && piece == ByteRange{4096, 8192};
+    return OkStatus();
+  };
+  return ForEachExtent(fd, {0, kProbeBytes}, "probe", look).ok() && told;
 }
 
 std::optional<Uuid> BootId() {
@@ -111,6 +124,7 @@ Result<FileSystemFacts> ProbeFileSystem(const Dir& tmp) {
   can.punch = ProbeFallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
   can.zero = ProbeFallocate(fd, FALLOC_FL_ZERO_RANGE);
   can.extents = ProbeExtents(fd);
+  can.tells_allocation = can.extents != Support::kNone && ProbeAllocation(fd);
   if (facts.local) can.seal = ProbeSeal(temp);
   facts.cache = ProbeCache(tmp, facts.local);
   RETURN_IF_ERROR(UnlinkAt(tmp, temp.name));

@@ -32,7 +32,8 @@ MemoryStore::MemoryStore(Env& env, MemoryStoreOptions options)
                         .atomic_unit = kSector,
                         .punch = Support::kNative,
                         .zero = Support::kNative,
-                        .extents = Support::kNative};
+                        .extents = Support::kNative,
+                        .tells_allocation = true};
   info_.cache = {.boot = world_.uuid(), .mount = world_.boots_, .trusted = true};
   instance_ = world_.next_instance_++;
   world_.stores_.insert(this);
@@ -237,8 +238,9 @@ Task<Status> MemoryStore::Copy(const BlobId& from, const BlobId& to, ByteRange r
   if (source == target) co_return OkStatus();
   Bytes buffer(kSubGrain);
   for (const BlobExtent& extent : source->space.Extents(range)) {
-    if (!extent.data) target->space.Punch(extent.range);
-    for (uint64_t done = 0; extent.data && done < extent.range.length; done += kSubGrain) {
+    const bool data = extent.kind == ExtentKind::kData;
+    if (!data) target->space.Punch(extent.range);
+    for (uint64_t done = 0; data && done < extent.range.length; done += kSubGrain) {
       const MutSpan piece = MutSpan(buffer).first(std::min(kSubGrain, extent.range.length - done));
       source->space.Read(extent.range.offset + done, piece);
       if (!target->space.Write(extent.range.offset + done, piece)) {

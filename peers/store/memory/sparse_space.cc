@@ -192,22 +192,23 @@ void SparseSpace::PowerLoss() {
 
 std::vector<BlobExtent> SparseSpace::Extents(ByteRange range) const {
   std::vector<BlobExtent> extents;
-  const auto add = [&](uint64_t end, bool data) {
+  const auto add = [&](uint64_t end, ExtentKind kind) {
     const uint64_t from = extents.empty() ? range.offset : extents.back().range.end();
     if (end <= from) return;
-    if (!extents.empty() && extents.back().data == data) {
+    if (!extents.empty() && extents.back().kind == kind) {
       extents.back().range.length += end - from;
     } else {
-      extents.push_back({{from, end - from}, data});
+      extents.push_back({{from, end - from}, kind});
     }
   };
   for (auto at = pages_.lower_bound(range.offset / kPage);
        at != pages_.end() && at->first * kPage < range.end(); ++at) {
     if (!at->second.takes_space()) continue;
-    add(at->first * kPage, false);
-    add(std::min(at->first * kPage + kPage, range.end()), true);
+    add(at->first * kPage, ExtentKind::kHole);
+    add(std::min(at->first * kPage + kPage, range.end()),
+        at->second.now ? ExtentKind::kData : ExtentKind::kZero);
   }
-  add(range.end(), false);
+  add(range.end(), ExtentKind::kHole);
   return extents;
 }
 

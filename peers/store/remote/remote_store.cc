@@ -85,7 +85,7 @@ Task<Result<std::vector<BlobExtent>>> RemoteStore::Extents(const BlobId& id, Byt
     const StoreExtentsOp op{blob, range};
     CO_ASSIGN_OR_RETURN(const ExtentList some, co_await client_->Call(target_, op));
     for (const BlobExtent& extent : some.items) {
-      if (!all.empty() && all.back().data == extent.data) {
+      if (!all.empty() && all.back().kind == extent.kind) {
         all.back().range.length += extent.range.length;
       } else {
         all.push_back(extent);

@@ -40,10 +40,11 @@ TEST(DescribeStatus, StopsAtAGapAndSaysNothingWithoutABeginning) {
   EXPECT_TRUE(DescribeStatus({0, 30}, {}, 9).empty());
 }
 
-TEST(PlanRead, LeavesOnlyHolesOutThatReadAsZero) {
+TEST(PlanRead, LeavesOutWhatReadsAsZeroAllocatedOrNot) {
   const Extents extents{
       {{0, kG}, true, true}, {{kG, kG}, true, false}, {{2 * kG, kG}, false, true}};
-  EXPECT_EQ(PlanRead({0, 3 * kG}, extents), (Plan{{{0, kG}, true}, {{kG, 2 * kG}, false}}));
+  EXPECT_EQ(PlanRead({0, 3 * kG}, extents),
+            (Plan{{{0, kG}, true}, {{kG, kG}, false}, {{2 * kG, kG}, true}}));
 }
 
 TEST(PlanRead, SendsSmallHolesAsData) {

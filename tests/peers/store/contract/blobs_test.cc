@@ -176,9 +176,18 @@ TEST_P(BlobContract, ExtentsCoverTheRangeWithoutGapsAndNeighboursDiffer) {
   ASSERT_OK(Run(a->Adopt(id, 0)));
   std::mt19937_64 random(TestSeed(11));
   std::vector<ByteRange> written;
-  for (int i = 0; i < 40; ++i) {
+  Bytes expected(64 * kMiB + 50'000);
+  for (int i = 0; i < 80; ++i) {
     const ByteRange range{random() % (64 * kMiB), 1 + random() % 50'000};
-    ASSERT_OK(Run(a->Write(id, range.offset, Pattern(range.length, i), kPlain)));
+    const auto at = expected.begin() + static_cast<ptrdiff_t>(range.offset);
+    if (i % 2 == 0) {
+      const Bytes data = Pattern(range.length, i);
+      ASSERT_OK(Run(a->Write(id, range.offset, data, kPlain)));
+      std::ranges::copy(data, at);
+    } else {
+      ASSERT_OK(Run(a->Zero(id, range, {.keep_allocated = i % 4 == 1})));
+      std::fill_n(at, range.length, std::byte{0});
+    }
     written.push_back(range);
   }
   const ByteRange whole{1'234, 80 * kMiB};
@@ -191,10 +200,16 @@ TEST_P(BlobContract, ExtentsCoverTheRangeWithoutGapsAndNeighboursDiffer) {
     EXPECT_EQ(extent.range.offset, at);
     EXPECT_GT(extent.range.length, 0u);
     if (i > 0) {
-      EXPECT_NE(extent.data, (*extents)[i - 1].data);
+      EXPECT_NE(extent.kind, (*extents)[i - 1].kind);
     }
-    if (!extent.data) {
-      for (const ByteRange& range : written) EXPECT_FALSE(range.Overlaps(extent.range));
+    if (extent.kind != ExtentKind::kData) {
+      const ByteRange part = extent.range.Intersect({0, expected.size()});
+      EXPECT_TRUE(IsAllZero(ConstSpan(expected).subspan(part.offset, part.length)))
+          << extent.range.offset << " + " << extent.range.length;
+    }
+    if (extent.kind == ExtentKind::kZero) {
+      EXPECT_TRUE(std::ranges::any_of(
+          written, [&](const ByteRange& range) { return range.Overlaps(extent.range); }));
     }
     at = extent.range.end();
   }
@@ -211,8 +226,36 @@ TEST_P(BlobContract, ExtentsOfAHugeEmptyBlobAreOneHole) {
   ASSERT_TRUE(extents.ok());
   ASSERT_EQ(extents->size(), 1u);
   EXPECT_EQ((*extents)[0].range, (ByteRange{0, kPiB}));
-  if (a->info().capabilities.extents == Support::kNative) EXPECT_FALSE((*extents)[0].data);
+  if (a->info().capabilities.extents == Support::kNative)
+    EXPECT_EQ((*extents)[0].kind, ExtentKind::kHole);
   EXPECT_TRUE(Run(a->Extents(id, {0, 0}))->empty());
+}
+
+TEST_P(BlobContract, ZerosThatWereKeptAllocatedAreNoHolesUntilTheyArePunched) {
+  const BlobId id = NewBlob();
+  ASSERT_OK(Run(a->Adopt(id, 0)));
+  ASSERT_OK(Run(a->Write(id, 8 * kMiB, Pattern(kSubGrain, 12), kPlain)));
+  ASSERT_OK(Run(a->Zero(id, {kMiB, 4 * kMiB}, {.keep_allocated = true})));
+  ASSERT_OK(Run(a->Write(id, 2 * kMiB, Pattern(kMiB, 13), kPlain)));
+  ASSERT_OK(Run(a->Punch(id, {4 * kMiB, kMiB / 2})));
+  const ByteRange whole{kMiB / 2, 5 * kMiB};
+  const auto extents = Run(b->Extents(id, whole));
+  ASSERT_TRUE(extents.ok()) << extents.status().ToString();
+  const Capabilities& can = a->info().capabilities;
+  std::string kinds;
+  uint64_t zeros = 0;
+  for (const BlobExtent& extent : *extents) {
+    kinds += "hzd"[static_cast<int>(extent.kind)];
+    if (extent.kind == ExtentKind::kZero) zeros += extent.range.length;
+  }
+  if (can.tells_allocation) {
+    EXPECT_EQ(kinds, "hzdzhzh");
+    EXPECT_EQ(zeros, kMiB + kMiB + kMiB / 2);
+  } else if (can.extents == Support::kNative && can.zero == Support::kNative) {
+    EXPECT_EQ(kinds, "hdh");
+  } else {
+    EXPECT_EQ(zeros, 0u);
+  }
 }
 
 TEST_P(BlobContract, UsageCountsWhatIsTakenNotWhatIsSpanned) {
