@@ -37,6 +37,7 @@ constexpr std::array<OpName, ControlOps::kSize> kNames = {{
     {Op::kWriteZeroes, "write-zeroes"},
     {Op::kExtents, "extents"},
     {Op::kPrefetch, "prefetch"},
+    {Op::kDeviceInfo, "device-info"},
     {Op::kNodeStatus, "node-status"},
     {Op::kNodeStop, "node-stop"},
     {Op::kRestartPeer, "restart-peer"},

@@ -51,6 +51,7 @@ enum class Op : uint16_t {
   kWriteZeroes = 38,
   kExtents = 39,
   kPrefetch = 40,
+  kDeviceInfo = 41,
   // The node.
   kNodeStatus = 64,
   kNodeStop = 65,
@@ -116,6 +117,7 @@ enum class Op : uint16_t {
   kPortWriteZeroes = 230,
   kPortExtents = 231,
   kPortPrefetch = 232,
+  kPortInfo = 233,
   // What the supervisor asks of a peer.
   kPeerTrace = 240,
   kPeerGone = 241,
@@ -262,6 +264,11 @@ struct PrefetchOp {
   ByteRange range;
 };
 
+struct DeviceInfoOp {
+  using Wire = WireRow<Op::kDeviceInfo, DeviceInfo, Repeat::kHarmless>;
+  uint64_t handle = 0;
+};
+
 // --- The node: the calls of `NodeControl` --------------------------------------------------------
 
 struct NodeStatusOp {
@@ -288,7 +295,7 @@ using ControlOps =
     OpList<CreateOp, SnapshotOp, ShowOp, ListOp, ResizeOp, RenameOp, RemoveOp, RollbackOp,
            AcquireOp, ReleaseOp, GetLockOp, BreakLockOp, StoresOp, CollectGarbageOp, StatsOp,
            OpenOp, CloseDeviceOp, ReadOp, WriteOp, FlushOp, DiscardOp, WriteZeroesOp, ExtentsOp,
-           PrefetchOp, NodeStatusOp, NodeStopOp, RestartPeerOp, ReportOp>;
+           PrefetchOp, DeviceInfoOp, NodeStatusOp, NodeStopOp, RestartPeerOp, ReportOp>;
 
 // For logs: "create", or "operation 99".
 std::string NameOf(Op op);
@@ -373,6 +380,7 @@ template <typename V> void Fields(V& v, DiscardOp& x) { v(x.handle, x.range, x.o
 template <typename V> void Fields(V& v, WriteZeroesOp& x) { v(x.handle, x.range, x.options); }
 template <typename V> void Fields(V& v, ExtentsOp& x) { v(x.handle, x.range, x.limit); }
 template <typename V> void Fields(V& v, PrefetchOp& x) { v(x.handle, x.range); }
+template <typename V> void Fields(V& v, DeviceInfoOp& x) { v(x.handle); }
 template <typename V> void Fields(V&, NodeStatusOp&) {}
 template <typename V> void Fields(V&, NodeStopOp&) {}
 template <typename V> void Fields(V& v, RestartPeerOp& x) { v(x.name); }

@@ -87,6 +87,11 @@ struct PortPrefetchOp {
   ByteRange range;
   uint64_t* counter = nullptr;
 };
+// What the device is now; has no place in the order of its requests.
+struct PortInfoOp {
+  using Wire = WireRow<Op::kPortInfo, DeviceInfo, Repeat::kHarmless>;
+  uint64_t handle = 0;
+};
 // Where the time of a volume's requests goes.
 struct PeerTraceOp {
   using Wire = WireRow<Op::kPeerTrace, Report, Repeat::kHarmless>;
@@ -98,8 +103,9 @@ struct PeerStatsOp {
   using Wire = WireRow<Op::kPeerStats, std::vector<PortStats>, Repeat::kHarmless>;
 };
 
-using PortOps = OpList<PortOpenOp, PortCloseOp, PortReadOp, PortWriteOp, PortFlushOp, PortDiscardOp,
-                       PortWriteZeroesOp, PortExtentsOp, PortPrefetchOp, PeerTraceOp, PeerGoneOp>;
+using PortOps =
+    OpList<PortOpenOp, PortCloseOp, PortReadOp, PortWriteOp, PortFlushOp, PortDiscardOp,
+           PortWriteZeroesOp, PortExtentsOp, PortPrefetchOp, PortInfoOp, PeerTraceOp, PeerGoneOp>;
 
 // --- Answers that usually need more room than a slot: those of calls that cannot be repeated must
 //     fit at once -------------------------------------------------------------------------------
@@ -135,6 +141,8 @@ inline constexpr size_t kReplyRoom<CollectGarbageOp> = 2 * kMiB;
 template <>
 inline constexpr size_t kReplyRoom<PortOpenOp> = kPageBytes;
 template <>
+inline constexpr size_t kReplyRoom<PortInfoOp> = kPageBytes;
+template <>
 inline constexpr size_t kReplyRoom<PortExtentsOp> = kPageBytes;
 
 // --- Field lists, in the order of the wire -------------------------------------------------------
@@ -158,6 +166,7 @@ template <typename V> void Fields(V& v, PortExtentsOp& x) {
   v(x.handle, x.sequence, x.range, x.limit);
 }
 template <typename V> void Fields(V& v, PortPrefetchOp& x) { v(x.handle, x.sequence, x.range); }
+template <typename V> void Fields(V& v, PortInfoOp& x) { v(x.handle); }
 template <typename V> void Fields(V& v, PeerTraceOp& x) { v(x.name, x.json); }
 template <typename V> void Fields(V&, PeerStatsOp&) {}
 // clang-format on

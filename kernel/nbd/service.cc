@@ -26,15 +26,23 @@ Task<Error> Service::Execute(Exchange* exchange) {
   exchange->Clear();
   const Status status = co_await Run(exchange);
   if (!status.ok()) {
-    const bool fast_zero =
-        exchange->request.type == kCmdWriteZeroes && exchange->request.has(kCmdFlagFastZero);
-    const Error error = ErrorOf(status, fast_zero);
+    const Error error = co_await ErrorFor(exchange->request, status);
     Refuse(exchange, error, status.message());
     co_return error;
   }
   // What has no data may be answered simply, whatever was negotiated.
   if (exchange->empty()) exchange->AddSimple(exchange->request.cookie, kOk);
   co_return kOk;
+}
+
+// The device may be smaller than it was when the request was judged.
+Task<Error> Service::ErrorFor(const Request& request, const Status& status) {
+  if (status.code() == Code::kInvalid && (co_await device_->Refresh()).ok()) {
+    const auto refusal = Judge(request, view());
+    if (refusal && refusal->beyond) co_return refusal->error;
+  }
+  const bool fast_zero = request.type == kCmdWriteZeroes && request.has(kCmdFlagFastZero);
+  co_return ErrorOf(status, fast_zero);
 }
 
 void Service::Refuse(Exchange* exchange, Error error, std::string_view text) const {

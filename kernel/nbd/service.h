@@ -30,10 +30,13 @@ class Service {
   Service(Device* device, BufferPool* pool, Negotiated negotiated)
       : device_(device), pool_(pool), negotiated_(negotiated) {}
 
-  // A device may have grown since the handshake: its size is looked up each time.
+  // By what the device has last heard of its size, which may have changed since the handshake.
   ExportView view() const {
     const DeviceInfo& info = device_->info();
-    return {info.size, info.read_only, negotiated_.structured, negotiated_.block_status};
+    return {.size = info.size,
+            .read_only = info.read_only,
+            .structured = negotiated_.structured,
+            .block_status = negotiated_.block_status};
   }
 
   // `exchange` holds a request that Judge let pass, and its payload; it holds a reply afterwards.
@@ -43,6 +46,7 @@ class Service {
   void Refuse(Exchange* exchange, Error error, std::string_view text) const;
 
  private:
+  Task<Error> ErrorFor(const Request& request, const Status& status);
   Task<Status> Run(Exchange* exchange);
   Task<Status> Read(Exchange* exchange);
   Task<Status> ReadSparse(Exchange* exchange);

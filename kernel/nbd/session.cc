@@ -28,10 +28,17 @@ Task<void> Session::Run() {
 }
 
 Task<void> Session::Receive() {
+  bool looked = false;  // How large the export is now.
   while (!stopping_) {
-    const RequestReader::Step step = reader_.Next(parts_.in->view(), service_.view());
+    ExportView view = service_.view();
+    view.size_may_be_old = !looked;
+    const RequestReader::Step step = reader_.Next(parts_.in->view(), view);
     parts_.in->Consume(step.consumed);
+    looked = step.kind == RequestReader::Step::kBeyond;
     switch (step.kind) {
+      case RequestReader::Step::kBeyond:
+        (void)co_await parts_.device->Refresh();
+        continue;
       case RequestReader::Step::kMore:
         if (!co_await Fill()) co_return;
         continue;

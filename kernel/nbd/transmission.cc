@@ -74,7 +74,7 @@ std::optional<Refusal> Judge(const Request& request, const ExportView& view) {
   if (row.writes && view.read_only) return Refusal{kEperm, "the export is read-only"};
   if (auto refusal = JudgeSpecial(request, view)) return refusal;
   if (!InBounds(request, view.size)) {
-    return Refusal{row.out_of_bounds, "beyond the end of the export"};
+    return Refusal{row.out_of_bounds, "beyond the end of the export", true};
   }
   if (row.payload && request.length > kMaxPayload) {
     // "Error values": EOVERFLOW only where DF is supported, and only for a read.
@@ -95,6 +95,7 @@ RequestReader::Step RequestReader::Next(ConstSpan in, const ExportView& view) {
     if (request.type == kCmdWrite) return OnWrite(in, request);
     return {.kind = Step::kExecute, .consumed = kRequestBytes, .request = request};
   }
+  if (refusal->beyond && view.size_may_be_old) return {.kind = Step::kBeyond};
   if (request.type == kCmdWrite && request.length > 0) {
     refused_ = request;
     refusal_ = *refusal;

@@ -37,6 +37,7 @@ struct Request {
 // What requests are judged by.
 struct ExportView {
   uint64_t size = 0;
+  bool size_may_be_old = false;  // The export may have grown since.
   bool read_only = false;
   bool structured = false;
   bool block_status = false;
@@ -45,6 +46,7 @@ struct ExportView {
 struct Refusal {
   Error error = kOk;
   std::string_view text;
+  bool beyond = false;  // The end of the export.
 };
 // Nothing, if the request may be executed. It never looks at what the export holds.
 std::optional<Refusal> Judge(const Request& request, const ExportView& view);
@@ -53,9 +55,11 @@ class RequestReader {
  public:
   struct Step {
     enum Kind : uint8_t {
-      kMore,        // More bytes, please.
-      kExecute,     // `request`, with the first (or all) bytes of a write's payload.
-      kRefuse,      // `request` gets `refusal`.
+      kMore,     // More bytes, please.
+      kExecute,  // `request`, with the first (or all) bytes of a write's payload.
+      kRefuse,   // `request` gets `refusal`.
+      kBeyond,   // Only if `view.size_may_be_old`: the request lies beyond that size. Nothing was
+                 // consumed: call again with the size of now.
       kDisconnect,  // NBD_CMD_DISC.
       kNonsense,    // Not a request: the stream cannot be followed any more.
     };

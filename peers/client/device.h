@@ -65,7 +65,10 @@ class Device {
  public:
   virtual ~Device() = default;
 
+  // As last heard of: volumes grow, and shrink while nobody has used them yet.
   virtual const DeviceInfo& info() const = 0;
+  // Asks anew; info() has the size of now from then on. Nothing to do where it always has.
+  virtual Task<Status> Refresh() { co_return OkStatus(); }
   virtual BufferPool& buffers() = 0;
 
   virtual Task<Status> Read(uint64_t offset, MutSpan out) = 0;

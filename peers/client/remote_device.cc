@@ -21,6 +21,12 @@ Task<Status> RemoteDevice::Tell(O op, ConstSpan payload, MutSpan into) {
   co_return reply.ok() ? Status() : reply.status();
 }
 
+Task<Status> RemoteDevice::Refresh() {
+  CO_ASSIGN_OR_RETURN(const DeviceInfo now, co_await channel_->Call(DeviceInfoOp{handle_}));
+  info_.size = now.size;
+  co_return Status();
+}
+
 Task<Status> RemoteDevice::Read(uint64_t offset, MutSpan out) {
   while (!out.empty()) {
     const MutSpan piece = out.first(std::min<size_t>(out.size(), kMaxFramePayload));

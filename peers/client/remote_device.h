@@ -16,6 +16,7 @@ class RemoteDevice final : public Device {
   RemoteDevice(std::shared_ptr<ControlChannel> channel, uint64_t handle, DeviceInfo info);
 
   const DeviceInfo& info() const override { return info_; }
+  Task<Status> Refresh() override;
   BufferPool& buffers() override { return buffers_; }
   Task<Status> Read(uint64_t offset, MutSpan out) override;
   Task<Status> Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) override;
@@ -32,7 +33,7 @@ class RemoteDevice final : public Device {
 
   std::shared_ptr<ControlChannel> channel_;
   const uint64_t handle_;
-  const DeviceInfo info_;
+  DeviceInfo info_;
   HeapBufferPool buffers_;
 };
 

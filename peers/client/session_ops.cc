@@ -91,6 +91,11 @@ struct SessionOps {
     CO_ASSIGN_OR_RETURN(const auto device, s.Find(op.handle));
     co_return co_await device->Prefetch(op.range);
   }
+  static Task<Result<DeviceInfo>> Do(Session& s, DeviceInfoOp& op) {
+    CO_ASSIGN_OR_RETURN(const auto device, s.Find(op.handle));
+    CO_RETURN_IF_ERROR(co_await device->Refresh());
+    co_return device->info();
+  }
 
   // --- How an operation begins and ends ----------------------------------------------------------
 

@@ -10,6 +10,12 @@ const DeviceInfo& LocalDevice::info() const {
   return info_;
 }
 
+Task<Status> LocalDevice::Refresh() {
+  Turn turn;
+  if (!at_once()) CO_RETURN_IF_ERROR(co_await Reach(&turn));
+  co_return OkStatus();
+}
+
 Task<Status> LocalDevice::Reach(Turn* turn) {
   turn->emplace(co_await line_->Lock());
   if (use_) {

@@ -20,6 +20,7 @@ class LocalDevice final : public Device {
       : table_(table), buffers_(buffers), slot_(slot), info_(std::move(info)) {}
 
   const DeviceInfo& info() const override;
+  Task<Status> Refresh() override;
   BufferPool& buffers() override { return *buffers_; }
   Task<Status> Read(uint64_t offset, MutSpan out) override;
   Task<Status> Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) override;

@@ -109,6 +109,12 @@ Task<void> AtollServer::Shutdown() {
   for (const auto& [handle, open] : std::exchange(devices_, {})) co_await Close(open);
 }
 
+Task<Result<DeviceInfo>> AtollServer::Do(const RpcCall& call, PortInfoOp& op) {
+  CO_ASSIGN_OR_RETURN(const OpenRef open, Find(call, op.handle));
+  CO_RETURN_IF_ERROR(co_await open->device->Refresh());
+  co_return open->device->info();
+}
+
 // Each has its turn here, not in a task of its own: what comes after Pass must not wait.
 Task<Status> AtollServer::Do(const RpcCall& call, PortReadOp& op) {
   CO_ASSIGN_OR_RETURN(const OpenRef open, Find(call, op.handle));

@@ -55,6 +55,7 @@ class AtollServer {
   Task<Status> Do(const RpcCall& call, PortWriteZeroesOp& op);
   Task<Result<DeviceExtents>> Do(const RpcCall& call, PortExtentsOp& op);
   Task<Status> Do(const RpcCall& call, PortPrefetchOp& op);
+  Task<Result<DeviceInfo>> Do(const RpcCall& call, PortInfoOp& op);
   Task<Result<Report>> Do(const RpcCall&, PeerTraceOp& op);
   Task<Status> Do(const RpcCall&, PeerGoneOp& op);
 

@@ -7,6 +7,12 @@
 
 namespace atl {
 
+Task<Status> PortDevice::Refresh() {
+  const PortInfoOp op{handle_};
+  CO_ASSIGN_OR_RETURN(const DeviceInfo now, co_await client_->Call(composer_, op));
+  info_.size = now.size;
+  co_return OkStatus();
+}
 Task<Status> PortDevice::Read(uint64_t offset, MutSpan out) {
   return client_->Tell(composer_, PortReadOp{handle_, 0, offset, &sent_}, {}, out);
 }

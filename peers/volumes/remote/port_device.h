@@ -21,6 +21,7 @@ class PortDevice final : public Device {
         info_(std::move(info)) {}
 
   const DeviceInfo& info() const override { return info_; }
+  Task<Status> Refresh() override;
   BufferPool& buffers() override { return *buffers_; }
   Task<Status> Read(uint64_t offset, MutSpan out) override;
   Task<Status> Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) override;

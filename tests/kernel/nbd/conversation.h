@@ -86,8 +86,13 @@ class Conversation {
 
   bool StepTransmission() {
     if (!payload_.empty()) return FillPayload();
-    const auto step = reader_.Next(in_, service_->view());
+    ExportView view = service_->view();
+    view.size_may_be_old = !looked_;
+    const auto step = reader_.Next(in_, view);
+    looked_ = step.kind == RequestReader::Step::kBeyond;
     switch (step.kind) {
+      case RequestReader::Step::kBeyond:
+        return env_->Run(device_->Refresh()).ok();
       case RequestReader::Step::kExecute:
         exchange_.request = step.request;
         if (step.request.type == kCmdWrite) return BeginPayload(step);
@@ -152,6 +157,7 @@ class Conversation {
   Catalog catalog_;
   Handshake handshake_;
   std::unique_ptr<Device> device_;
+  bool looked_ = false;  // How large the export is now.
   std::optional<Service> service_;
   RequestReader reader_;
   Exchange exchange_;

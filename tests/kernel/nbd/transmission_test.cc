@@ -406,6 +406,24 @@ TEST(RequestReader, HandsOutALongPayloadOnceASmallPayloadOfItIsThere) {
   EXPECT_EQ(step.consumed, kSmallPayload + 28);
 }
 
+TEST(RequestReader, AsksForTheSizeOfNowBeforeItRefusesWhatLiesBeyond) {
+  RequestReader reader;
+  const Script write = Script().Request({.type = 1, .offset = kTiB, .length = 4}).Text("data");
+  ExportView view = View();
+  view.size_may_be_old = true;
+  const auto asked = reader.Next(write, view);
+  EXPECT_EQ(asked.kind, RequestReader::Step::kBeyond);
+  EXPECT_EQ(asked.consumed, 0u);
+  view.size += kMiB;
+  const auto grown = reader.Next(write, view);
+  EXPECT_EQ(grown.kind, RequestReader::Step::kExecute);
+  EXPECT_EQ(AsText(grown.payload), "data");
+  const auto refused = reader.Next(write, View());
+  EXPECT_EQ(refused.kind, RequestReader::Step::kRefuse);
+  EXPECT_EQ(refused.refusal.error, kEnospc);
+  EXPECT_EQ(refused.consumed, 32u);
+}
+
 TEST(RequestReader, KeepsBytesOfTheNextRequestOutOfAPayload) {
   RequestReader reader;
   const Script script = Script().Request({.type = 1, .length = 5}).Text("12345next.");

@@ -39,6 +39,11 @@ Status MemoryDevice::Check(ByteRange range, bool write) const {
   return {};
 }
 
+Task<Status> MemoryDevice::Refresh() {
+  info_.size = volume_->info.size;
+  co_return Status();
+}
+
 Task<Status> MemoryDevice::Read(uint64_t offset, MutSpan out) {
   const auto pass = co_await gate_.Enter();
   CO_RETURN_IF_ERROR(Check({offset, out.size()}, false));

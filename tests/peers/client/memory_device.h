@@ -15,6 +15,7 @@ class MemoryDevice final : public Device {
   MemoryDevice(MemoryAtoll* atoll, std::shared_ptr<MemoryVolume> volume, bool read_only);
 
   const DeviceInfo& info() const override { return info_; }
+  Task<Status> Refresh() override;
   BufferPool& buffers() override { return pool_; }
   Task<Status> Read(uint64_t offset, MutSpan out) override;
   Task<Status> Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) override;

@@ -96,6 +96,16 @@ TEST_F(RemoteAtollTest, DeviceOperationsTravel) {
   EXPECT_EQ(world_.Run(device->Flush()).code(), Code::kNotFound);
 }
 
+TEST_F(RemoteAtollTest, ADeviceHearsOfANewSizeWhenItAsks) {
+  world_.MakeVolume(*remote_, "v", kMiB);
+  auto device = Open("v");
+  ASSERT_TRUE(world_.Run(remote_->Resize(ResourceRef::Named("v"), 2 * kMiB, false)).ok());
+  ASSERT_TRUE(world_.Run(device->Refresh()).ok());
+  EXPECT_EQ(device->info().size, 2 * kMiB);
+  world_.Run(device->Close());
+  EXPECT_EQ(world_.Run(device->Refresh()).code(), Code::kNotFound);
+}
+
 TEST_F(RemoteAtollTest, ManyRequestsAreInFlightAtOnce) {
   world_.MakeVolume(*remote_, "v", 16 * kMiB);
   world_.atoll.set_write_delay_ns(20 * kMillisecond);

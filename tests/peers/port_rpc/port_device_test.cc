@@ -80,6 +80,16 @@ TEST_F(PortDeviceTest, OverlappingWritesTakeEffectInTheOrderInWhichTheyWereMade)
   EXPECT_EQ(server_.open_devices(), 0u);
 }
 
+TEST_F(PortDeviceTest, AFrontEndHearsOfANewSizeWhenItAsks) {
+  auto device = Open();
+  ASSERT_TRUE(env_.Run(atoll_->Resize(ResourceRef::Named("v"), 8 * kMiB, false)).ok());
+  ASSERT_TRUE(env_.Run(device->Refresh()).ok());
+  EXPECT_EQ(device->info().size, 8 * kMiB);
+  EXPECT_EQ(Open()->info().size, 8 * kMiB);
+  Drive(device->Close());
+  EXPECT_EQ(env_.Run(device->Refresh()).code(), Code::kNotFound);
+}
+
 TEST_F(PortDeviceTest, ARequestOutOfAnyOrderIsRefused) {
   auto device = Open();
   const PortFlushOp far{1, kMaxSlotsPerPort};

@@ -123,6 +123,27 @@ TEST_F(VolumeTest, ShrinkThenGrowShowsZeros) {
   EXPECT_EQ(Read("v", 100'000, 6), std::string(6, '\0'));
 }
 
+TEST_F(VolumeTest, ADeviceThatIsConnectedFollowsTheSize) {
+  ASSERT_TRUE(Create("v", kMiB).ok());
+  const auto ref = ResourceRef::Named("v");
+  const auto open = [&] { return env_.Run(node_.atoll().Open(ref, OpenMode::kReadWrite)); };
+  auto idle = open();
+  ASSERT_TRUE(idle.ok());
+  ASSERT_TRUE(env_.Run(node_.atoll().Resize(ref, 51'200, true)).ok());
+  Bytes out(512);
+  const Status beyond = env_.Run((*idle)->Read(51'200, out));
+  EXPECT_EQ(beyond.code(), Code::kInvalid);
+  EXPECT_THAT(std::string(beyond.message()), ::testing::HasSubstr("of its 51200"));
+  EXPECT_EQ((*idle)->info().size, 51'200u);
+  auto other = open();
+  ASSERT_TRUE(other.ok());
+  ASSERT_TRUE(env_.Run(node_.atoll().Resize(ref, 2 * kMiB, false)).ok());
+  EXPECT_TRUE(env_.Run((*idle)->Read(2 * kMiB - 512, out)).ok());
+  EXPECT_EQ((*other)->info().size, 51'200u) << "nothing was asked of it";
+  EXPECT_TRUE(env_.Run((*other)->Refresh()).ok());
+  EXPECT_EQ((*other)->info().size, 2 * kMiB);
+}
+
 TEST_F(VolumeTest, NamesAreTakenFreedAndChanged) {
   ASSERT_TRUE(Create("v", kMiB).ok());
   EXPECT_EQ(Create("v", kMiB).code(), Code::kExists);
