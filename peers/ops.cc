@@ -38,6 +38,7 @@ constexpr std::array<OpName, ControlOps::kSize> kNames = {{
     {Op::kExtents, "extents"},
     {Op::kPrefetch, "prefetch"},
     {Op::kDeviceInfo, "device-info"},
+    {Op::kWriteSparse, "write-sparse"},
     {Op::kNodeStatus, "node-status"},
     {Op::kNodeStop, "node-stop"},
     {Op::kRestartPeer, "restart-peer"},

@@ -52,6 +52,7 @@ enum class Op : uint16_t {
   kExtents = 39,
   kPrefetch = 40,
   kDeviceInfo = 41,
+  kWriteSparse = 42,
   // The node.
   kNodeStatus = 64,
   kNodeStop = 65,
@@ -236,6 +237,12 @@ struct WriteOp {  // The payload is what is written.
   uint64_t offset = 0;
   DeviceWriteOptions options;
 };
+struct WriteSparseOp {  // A write with `detect_zeroes`.
+  using Wire = WireRow<Op::kWriteSparse, Nothing, Repeat::kUnsafe>;
+  uint64_t handle = 0;
+  uint64_t offset = 0;
+  DeviceWriteOptions options;
+};
 struct FlushOp {
   using Wire = WireRow<Op::kFlush, Nothing, Repeat::kHarmless>;
   uint64_t handle = 0;
@@ -291,11 +298,11 @@ struct OpList {
   static constexpr size_t kSize = sizeof...(Ops);
 };
 
-using ControlOps =
-    OpList<CreateOp, SnapshotOp, ShowOp, ListOp, ResizeOp, RenameOp, RemoveOp, RollbackOp,
-           AcquireOp, ReleaseOp, GetLockOp, BreakLockOp, StoresOp, CollectGarbageOp, StatsOp,
-           OpenOp, CloseDeviceOp, ReadOp, WriteOp, FlushOp, DiscardOp, WriteZeroesOp, ExtentsOp,
-           PrefetchOp, DeviceInfoOp, NodeStatusOp, NodeStopOp, RestartPeerOp, ReportOp>;
+using ControlOps = OpList<CreateOp, SnapshotOp, ShowOp, ListOp, ResizeOp, RenameOp, RemoveOp,
+                          RollbackOp, AcquireOp, ReleaseOp, GetLockOp, BreakLockOp, StoresOp,
+                          CollectGarbageOp, StatsOp, OpenOp, CloseDeviceOp, ReadOp, WriteOp,
+                          FlushOp, DiscardOp, WriteZeroesOp, ExtentsOp, PrefetchOp, DeviceInfoOp,
+                          WriteSparseOp, NodeStatusOp, NodeStopOp, RestartPeerOp, ReportOp>;
 
 // For logs: "create", or "operation 99".
 std::string NameOf(Op op);
@@ -344,6 +351,7 @@ template <typename V> void Fields(V& v, PortStats& x) {
 template <typename V> void Fields(V& v, DeviceInfo& x) {
   v(x.uuid, x.name, x.size, x.logical_block, x.physical_block, x.read_only);
 }
+// `detect_zeroes` is an operation of its own.
 template <typename V> void Fields(V& v, DeviceWriteOptions& x) { v(x.fua); }
 template <typename V> void Fields(V& v, DeviceZeroOptions& x) { v(x.fua, x.no_hole, x.fast_only); }
 template <typename V> void Fields(V& v, DeviceExtent& x) { v(x.range, x.hole, x.zero); }
@@ -375,6 +383,7 @@ template <typename V> void Fields(V& v, OpenOp& x) { v(x.ref, x.mode); }
 template <typename V> void Fields(V& v, CloseDeviceOp& x) { v(x.handle); }
 template <typename V> void Fields(V& v, ReadOp& x) { v(x.handle, x.offset, x.length); }
 template <typename V> void Fields(V& v, WriteOp& x) { v(x.handle, x.offset, x.options); }
+template <typename V> void Fields(V& v, WriteSparseOp& x) { v(x.handle, x.offset, x.options); }
 template <typename V> void Fields(V& v, FlushOp& x) { v(x.handle); }
 template <typename V> void Fields(V& v, DiscardOp& x) { v(x.handle, x.range, x.options); }
 template <typename V> void Fields(V& v, WriteZeroesOp& x) { v(x.handle, x.range, x.options); }

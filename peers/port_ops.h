@@ -152,7 +152,7 @@ template <typename V> void Fields(V& v, PortOpenOp& x) { v(x.ref, x.mode); }
 template <typename V> void Fields(V& v, PortCloseOp& x) { v(x.handle); }
 template <typename V> void Fields(V& v, PortReadOp& x) { v(x.handle, x.sequence, x.offset); }
 template <typename V> void Fields(V& v, PortWriteOp& x) {
-  v(x.handle, x.sequence, x.offset, x.options);
+  v(x.handle, x.sequence, x.offset, x.options.fua, x.options.detect_zeroes);
 }
 template <typename V> void Fields(V& v, PortFlushOp& x) { v(x.handle, x.sequence); }
 template <typename V> void Fields(V& v, PortDiscardOp& x) {

@@ -33,6 +33,7 @@ Task<void> Connection::Run() {
                                     .device = device_.get(),
                                     .negotiated = handshake_.negotiated(),
                                     .limits = shared_.limits,
+                                    .detect_zeroes = shared_.detect_zeroes,
                                     .stats = stats.get(),
                                     .watch = shared_.watch});
     if (stopping_) session_->FinishSoon();

@@ -34,6 +34,7 @@ class Connection final : public BufferHolder {
     StatsTable* stats;
     BufferWatch* watch;
     ConnectionLimits limits;
+    bool detect_zeroes = false;
   };
   Connection(const Shared& shared, Fd socket);
   ~Connection();

@@ -90,7 +90,8 @@ void NbdServer::Admit(Fd socket) {
                                   .catalog = &catalog_,
                                   .stats = &stats_,
                                   .watch = &watch_,
-                                  .limits = options_.limits.connection};
+                                  .limits = options_.limits.connection,
+                                  .detect_zeroes = options_.detect_zeroes};
   tasks_.Run(Serve(std::make_unique<Connection>(shared, std::move(socket))));
 }
 

@@ -39,6 +39,7 @@ namespace atl::nbd {
 struct ServerOptions {
   std::string unix_path;          // Empty: none.
   std::optional<TcpAddress> tcp;  // Anybody who can reach it may read and write: off by default.
+  bool detect_zeroes = false;     // In what clients write (DeviceWriteOptions).
   ServerLimits limits;
 };
 

@@ -56,7 +56,7 @@ void Service::Refuse(Exchange* exchange, Error error, std::string_view text) con
 
 Task<Status> Service::Run(Exchange* exchange) {
   const Request& request = exchange->request;
-  const DeviceWriteOptions write{.fua = request.has(kCmdFlagFua)};
+  const DeviceWriteOptions write{.fua = request.has(kCmdFlagFua), .detect_zeroes = detect_zeroes_};
   switch (request.type) {
     case kCmdRead:
       return Read(exchange);

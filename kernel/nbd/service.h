@@ -27,8 +27,8 @@ struct Exchange : Reply {
 class Service {
  public:
   // Neither is owned. `pool` hands out buffers of the device's own.
-  Service(Device* device, BufferPool* pool, Negotiated negotiated)
-      : device_(device), pool_(pool), negotiated_(negotiated) {}
+  Service(Device* device, BufferPool* pool, Negotiated negotiated, bool detect_zeroes)
+      : device_(device), pool_(pool), negotiated_(negotiated), detect_zeroes_(detect_zeroes) {}
 
   // By what the device has last heard of its size, which may have changed since the handshake.
   ExportView view() const {
@@ -55,6 +55,7 @@ class Service {
   Device* device_;
   BufferPool* pool_;
   Negotiated negotiated_;
+  bool detect_zeroes_;
 };
 
 }  // namespace atl::nbd

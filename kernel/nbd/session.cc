@@ -17,7 +17,7 @@ uint64_t CostOf(const Request& request) {
 Session::Session(const Parts& parts)
     : parts_(parts),
       pool_(&parts.device->buffers(), parts.watch),
-      service_(parts.device, &pool_, parts.negotiated) {}
+      service_(parts.device, &pool_, parts.negotiated, parts.detect_zeroes) {}
 
 Task<void> Session::Run() {
   Spawn(Send());

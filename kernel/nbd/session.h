@@ -44,6 +44,7 @@ class Session final {
     Device* device;
     Negotiated negotiated;
     ConnectionLimits limits;
+    bool detect_zeroes = false;
     ExportStats* stats;
     BufferWatch* watch;
   };

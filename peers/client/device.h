@@ -45,6 +45,9 @@ struct DeviceInfo {
 
 struct DeviceWriteOptions {
   bool fua = false;
+  // Of a write: zeros in it are looked for and give back their space instead of being stored, as
+  // far as that is worth it. Nothing else is different.
+  bool detect_zeroes = false;
 };
 
 struct DeviceZeroOptions {

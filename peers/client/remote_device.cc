@@ -41,8 +41,13 @@ Task<Status> RemoteDevice::Read(uint64_t offset, MutSpan out) {
 Task<Status> RemoteDevice::Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) {
   while (!data.empty()) {
     const ConstSpan piece = data.first(std::min<size_t>(data.size(), kMaxFramePayload));
-    const WriteOp op{handle_, offset, options};
-    CO_RETURN_IF_ERROR(co_await Tell(op, piece));
+    if (options.detect_zeroes) {
+      const WriteSparseOp op{handle_, offset, options};
+      CO_RETURN_IF_ERROR(co_await Tell(op, piece));
+    } else {
+      const WriteOp op{handle_, offset, options};
+      CO_RETURN_IF_ERROR(co_await Tell(op, piece));
+    }
     offset += piece.size();
     data = data.subspan(piece.size());
   }

@@ -117,8 +117,12 @@ struct SessionOps {
     co_await s.Reply(header, BodyOf(status), status.ok() ? ConstSpan(out) : ConstSpan());
     s.in_flight_.Release();
   }
-  static Task<void> FinishWrite(Session& s, FrameHeader header, WriteOp op, DeviceIo io) {
+  template <typename O>
+  static constexpr bool kWrites = std::is_same_v<O, WriteOp> || std::is_same_v<O, WriteSparseOp>;
+  template <typename O>
+  static Task<void> FinishWrite(Session& s, FrameHeader header, O op, DeviceIo io) {
     const ConstSpan data = io.buffer ? io.buffer.span() : ConstSpan();
+    op.options.detect_zeroes = std::is_same_v<O, WriteSparseOp>;
     const Status status = co_await io.device->Write(op.offset, data, op.options);
     io.buffer.Release();
     co_await s.Reply(header, BodyOf(status), {});
@@ -134,7 +138,7 @@ struct SessionOps {
   template <typename O>
   static Task<Status> Begin(Session& s, FrameHeader header, Bytes body) {
     CO_ASSIGN_OR_RETURN(O op, DecodeMessage<O>(body));
-    if constexpr (std::is_same_v<O, WriteOp>) {
+    if constexpr (kWrites<O>) {
       auto io = co_await s.Prepare(op.handle, header.payload_bytes);
       CO_RETURN_IF_ERROR(co_await s.ReceivePayload(io.ok() ? &*io : nullptr, header.payload_bytes));
       s.Start(io.ok() ? FinishWrite(s, header, op, *std::move(io))
@@ -148,7 +152,7 @@ struct SessionOps {
       if (op.length > kMaxFramePayload) co_return Status(Code::kLimit, "a read that is too long");
       auto io = co_await s.Prepare(op.handle, op.length);
       s.Start(io.ok() ? FinishRead(s, header, op, *std::move(io)) : Refuse(s, header, io.status()));
-    } else if constexpr (!std::is_same_v<O, WriteOp>) {
+    } else if constexpr (!kWrites<O>) {
       s.Start(Finish(s, header, std::move(op)));
     }
     co_return Status();

@@ -5,7 +5,8 @@
 #include <spdlog/spdlog.h>
 
 #include <cstring>
-#include <optional>
+
+#include "peers/composer/passage.h"
 
 namespace atl {
 
@@ -63,68 +64,6 @@ Task<Status> Composer::Translate(ByteRange range, MapPieces* out) {
   co_return co_await map_->Translate(range, out);
 }
 
-// --- The way in ----------------------------------------------------------------------------------
-
-// A request holds journal space (if it may change the map) from before the gate, is inside of the
-// gate, and has its place in the order of its range, all until its end. Requests pass one after the
-// other in the order in which they came, also where one has to wait for room or for the gate: else
-// a read could overtake the write that was made before it.
-class Composer::Passage {
- public:
-  enum class Room : uint8_t { kNone, kJournal };
-
-  Passage(Composer* composer, ByteRange range, RangeMode mode, Room room)
-      : composer_(composer), range_(range), mode_(mode), room_(room) {}
-  ~Passage() {
-    hold_.reset();
-    pass_.reset();
-    if (admitted_) composer_->map_->Leave();
-  }
-  Passage(const Passage&) = delete;
-  Passage& operator=(const Passage&) = delete;
-
-  Task<Status> Enter() {
-    if (!TryEnter()) {
-      const HopTimer timer(composer_->env_, &composer_->hops_, Hop::kOrder);
-      const auto turn = co_await composer_->line_.Lock();
-      if (room_ == Room::kJournal && !TryAdmit()) {
-        CO_RETURN_IF_ERROR(co_await composer_->map_->Admit());
-        admitted_ = true;
-      }
-      pass_.emplace(co_await composer_->gate_.Enter());
-      hold_.emplace(&composer_->ranges_, range_, mode_);
-    }
-    if (!hold_->await_ready()) {
-      const HopTimer timer(composer_->env_, &composer_->hops_, Hop::kOrder);
-      co_await *hold_;
-    }
-    co_return composer_->right_();
-  }
-
- private:
-  bool TryAdmit() {
-    if (!admitted_) admitted_ = composer_->map_->TryAdmit();
-    return admitted_;
-  }
-  bool TryEnter() {
-    if (composer_->line_.is_locked() || composer_->gate_.closed()) return false;
-    if (room_ == Room::kJournal && !TryAdmit()) return false;
-    auto enter = composer_->gate_.Enter();
-    CHECK(enter.await_ready());
-    pass_.emplace(enter.await_resume());
-    hold_.emplace(&composer_->ranges_, range_, mode_);
-    return true;
-  }
-
-  Composer* composer_;
-  ByteRange range_;
-  RangeMode mode_;
-  Room room_;
-  bool admitted_ = false;
-  std::optional<Gate::Pass> pass_;
-  std::optional<RangeLock::Hold> hold_;
-};
-
 // --- Reading -------------------------------------------------------------------------------------
 
 Task<void> Composer::ReadPiece(MapPiece piece, MutSpan out, Status* status) {
@@ -164,7 +103,7 @@ Task<Status> Composer::Read(uint64_t offset, MutSpan out) {
 
 Task<Status> Composer::DoRead(uint64_t offset, MutSpan out) {
   const ByteRange range{offset, out.size()};
-  Passage passage(this, range, RangeMode::kShared, Passage::Room::kNone);
+  Passage passage(this, range, RangeMode::kShared, kNoRoom);
   CO_RETURN_IF_ERROR(co_await passage.Enter());
   MapPieces pieces;
   CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
@@ -199,11 +138,17 @@ Task<Status> Composer::Commit(ByteRange whole_grains, JournalChange change) {
   co_return OkStatus();
 }
 
-Task<Status> Composer::Write(uint64_t offset, ConstSpan data, bool fua) {
+Task<Status> Composer::Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) {
   if (data.empty()) co_return OkStatus();
   const HopTimer timer(env_, &hops_, Hop::kWrite);
   write_bytes_ += data.size();
-  co_return Counted(co_await DoWrite(offset, data, fua));
+  if (options.detect_zeroes) {
+    const WriteRuns runs = FindZeroRuns(offset, data);
+    if (runs.size() > 1 || runs[0].zero) {
+      co_return Counted(co_await DoWriteRuns(runs, offset, data, options.fua));
+    }
+  }
+  co_return Counted(co_await DoWrite(offset, data, options.fua));
 }
 
 Task<Status> Composer::DoWrite(uint64_t offset, ConstSpan data, bool fua) {
@@ -211,7 +156,7 @@ Task<Status> Composer::DoWrite(uint64_t offset, ConstSpan data, bool fua) {
   bool durable = false;
   {
     const ByteRange range{offset, data.size()};
-    Passage passage(this, range, RangeMode::kExclusive, Passage::Room::kJournal);
+    Passage passage(this, range, RangeMode::kExclusive, kOneRoom);
     CO_RETURN_IF_ERROR(co_await passage.Enter());
     CO_RETURN_IF_ERROR(co_await WriteHeld(offset, data, fua, &durable));
     if (!durable) ++completed_;
@@ -296,7 +241,7 @@ Task<Status> Composer::DoZero(ByteRange range, DeviceZeroOptions options) {
     co_return Status(Code::kUnsupported, "this store zeroes allocated space by writing zeros");
   }
   {
-    Passage passage(this, range, RangeMode::kExclusive, Passage::Room::kJournal);
+    Passage passage(this, range, RangeMode::kExclusive, kOneRoom);
     CO_RETURN_IF_ERROR(co_await passage.Enter());
     CO_RETURN_IF_ERROR(co_await CheckWritable());
     CO_RETURN_IF_ERROR(co_await ZeroHeld(range, options));
@@ -374,7 +319,7 @@ Task<Status> Composer::DescribePiece(const MapPiece& piece, std::vector<DeviceEx
 Task<Result<std::vector<DeviceExtent>>> Composer::Extents(ByteRange range, size_t limit) {
   std::vector<DeviceExtent> out;
   if (range.empty() || limit == 0) co_return out;
-  Passage passage(this, range, RangeMode::kShared, Passage::Room::kNone);
+  Passage passage(this, range, RangeMode::kShared, kNoRoom);
   CO_RETURN_IF_ERROR(co_await passage.Enter());
   // A fragmented map is looked at in small steps, for the answer may be full soon; where it is all
   // of one piece the steps grow.

@@ -6,6 +6,8 @@
 //
 //   overwrite in the current epoch:  write, acknowledge
 //   first write:  whole sub-grains to the current blob, then the journal, then acknowledge
+//   zeros:        punch the current blob, then the journal, then acknowledge; on request also for
+//                 the zeros that are found in a write
 //   flush:        note the journal position, sync the blob if dirty, barrier, sync the journal
 //
 // After a failed sync, or a journal that cannot be appended to, the volume is read-only with the
@@ -22,6 +24,7 @@
 #include "peers/client/device.h"
 #include "peers/composer/hops.h"
 #include "peers/composer/range_lock.h"
+#include "peers/composer/zero_runs.h"
 #include "peers/mapper/map_api.h"
 #include "peers/store/store_set.h"
 #include "xseg/base/buffer.h"
@@ -47,7 +50,7 @@ class Composer {
 
   // As of Device (peers/client/device.h); ranges are inside of the volume.
   Task<Status> Read(uint64_t offset, MutSpan out);
-  Task<Status> Write(uint64_t offset, ConstSpan data, bool fua);
+  Task<Status> Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options);
   Task<Status> Flush();
   Task<Status> Discard(ByteRange range, bool fua);
   Task<Status> WriteZeroes(ByteRange range, DeviceZeroOptions options);
@@ -70,13 +73,21 @@ class Composer {
   const std::string& read_only_reason() const { return map_->geometry().read_only_reason; }
 
  private:
-  // One request's passage through admission, gate and order.
+  // One request's passage through admission, gate and order (passage.h).
   class Passage;
   friend class Passage;
+  static constexpr uint32_t kNoRoom = 0;
+  static constexpr uint32_t kOneRoom = 1;
+  // How the runs of one write have ended.
+  struct RunsOutcome {
+    Status status;
+    bool stored = false;  // Anything at all.
+  };
 
   // The calls of the same name, without their timing.
   Task<Status> DoRead(uint64_t offset, MutSpan out);
   Task<Status> DoWrite(uint64_t offset, ConstSpan data, bool fua);
+  Task<Status> DoWriteRuns(const WriteRuns& runs, uint64_t offset, ConstSpan data, bool fua);
   Task<Status> DoZero(ByteRange range, DeviceZeroOptions options);
   Status Counted(Status status);
 
@@ -90,6 +101,8 @@ class Composer {
   Task<Status> FirstWrite(uint64_t offset, ConstSpan data, const MapPieces& pieces);
   Task<Status> WriteCompleted(uint64_t grain, uint64_t offset, ConstSpan data,
                               const MapPieces& pieces);
+  Task<void> WriteRunHeld(WriteRun run, ConstSpan data, RunsOutcome* outcome);
+  Task<Status> ZeroRunHeld(ByteRange run, RunsOutcome* outcome);
   Task<Status> ZeroHeld(ByteRange range, DeviceZeroOptions options);
   Task<Status> ZeroEdge(ByteRange range);
   Task<Status> WriteOwn(uint64_t offset, ConstSpan data, bool data_sync);

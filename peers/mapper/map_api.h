@@ -41,6 +41,9 @@ struct MapPiece {
 };
 using MapPieces = absl::InlinedVector<MapPiece, 4>;
 
+// What one admission has room for: a discard with two edges makes so many commits.
+inline constexpr uint32_t kCommitsAdmitted = 3;
+
 struct MapGeometry {
   Uuid uuid;
   std::string name;
@@ -72,8 +75,9 @@ class MapApi {
   virtual bool TryTranslate(ByteRange range, MapPieces* out) = 0;
   virtual Task<Status> Translate(ByteRange range, MapPieces* out) = 0;
 
-  // Space in the journal for the changes that one request may make. Waits while the journal is
-  // full; a pin makes room, so nobody waits here inside of the gate.
+  // Space in the journal for kCommitsAdmitted commits; a request that makes more is admitted
+  // several times. Waits while the journal is full; a pin makes room, so nobody waits here inside
+  // of the gate.
   virtual bool TryAdmit() = 0;
   virtual Task<Status> Admit() = 0;
   virtual void Leave() = 0;

@@ -8,8 +8,8 @@
 namespace atl {
 namespace {
 
-// The most that the changes of one request can take: a discard with two edges makes three batches.
-constexpr uint64_t kRequestJournalBytes = 3 * (kJournalBatchHeader + kJournalEntryBytes);
+// The most that what is admitted at once can take: a batch for each commit.
+constexpr uint64_t kAdmittedBytes = kCommitsAdmitted * (kJournalBatchHeader + kJournalEntryBytes);
 
 }  // namespace
 
@@ -106,8 +106,8 @@ Task<Status> VolumeMap::Translate(ByteRange range, MapPieces* out) {
 
 // --- Commits -----------------------------------------------------------------------------------
 
-uint64_t VolumeMap::AdmittedLength(uint64_t requests) const {
-  return journal_->position() + requests * kRequestJournalBytes + kJournalBarrierReserve;
+uint64_t VolumeMap::AdmittedLength(uint64_t admitted) const {
+  return journal_->position() + admitted * kAdmittedBytes + kJournalBarrierReserve;
 }
 
 bool VolumeMap::TryAdmit() {

@@ -111,7 +111,7 @@ class VolumeMap final : public MapApi {
   bool FindRuns(GrainRange range, MapTree::Missing* missing);
   bool ToPieces(ByteRange range, MapPieces* out) const;
   void ApplyEntry(const JournalEntry& entry);
-  uint64_t AdmittedLength(uint64_t requests) const;
+  uint64_t AdmittedLength(uint64_t admitted) const;
   // Swaps a header that is still of this generation.
   Task<Status> SwapHeader(HeaderChange change);
   Task<Status> GiveUpOld(LogId journal, std::optional<BlobId> blob);

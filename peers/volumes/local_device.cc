@@ -64,7 +64,7 @@ Task<Status> LocalDevice::Write(uint64_t offset, ConstSpan data, DeviceWriteOpti
   if (!at_once()) CO_RETURN_IF_ERROR(co_await Reach(&turn));
   CO_RETURN_IF_ERROR(CheckRange({offset, data.size()}));
   Pass(std::move(turn));
-  co_return co_await use_.composer().Write(offset, data, options.fua);
+  co_return co_await use_.composer().Write(offset, data, options);
 }
 
 Task<Status> LocalDevice::Flush() {

@@ -40,6 +40,7 @@ struct NodeConfig {
   std::string catalog;  // The store that holds names; never empty once loaded.
   std::string nbd_socket;
   std::string nbd_tcp;  // "host:port"; empty: no TCP.
+  bool nbd_detect_zeroes = false;
   std::string log_level = "info";
   uint32_t lease_seconds = 15;
   std::vector<StoreConfig> stores;  // At least one, exactly one of them the default.

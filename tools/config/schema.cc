@@ -71,11 +71,11 @@ Status SetLogLevel(NodeConfig& config, std::string_view value) {
   return SetOneOf(config.log_level, value, kKnown);
 }
 
-Status SetDefault(StoreConfig& store, std::string_view value) {
+Status SetYesOrNo(bool& target, std::string_view value) {
   constexpr std::array<std::string_view, 2> kKnown = {"yes", "no"};
   std::string word;
   RETURN_IF_ERROR(SetOneOf(word, value, kKnown));
-  store.is_default = word == "yes";
+  target = word == "yes";
   return {};
 }
 
@@ -111,7 +111,7 @@ Status SetFilters(StoreConfig& store, std::string_view value) {
   return {};
 }
 
-constexpr std::array<KeyRow<NodeConfig>, 7> kNodeKeys = {{
+constexpr std::array<KeyRow<NodeConfig>, 8> kNodeKeys = {{
     {"state", ".",
      "Everything of this node lives here: its sockets, its log, and by default its store.\n"
      "A relative path starts at the folder of this file.",
@@ -129,6 +129,10 @@ constexpr std::array<KeyRow<NodeConfig>, 7> kNodeKeys = {{
      "HOST:PORT to serve NBD over TCP as well. There is no authentication: for networks\n"
      "where every machine may read and write every volume.",
      SetTcp},
+    {"nbd_detect_zeroes", "no",
+     "yes: zeros that NBD clients write, alone or in runs of 16 KiB and more, take no space\n"
+     "and give back what the range had. For guests that write zeros instead of discarding.",
+     [](NodeConfig& c, std::string_view v) { return SetYesOrNo(c.nbd_detect_zeroes, v); }},
     {"log_level", "info", "debug, info, warning, error or off.", SetLogLevel},
     {"lease_seconds", "15",
      "How long this node may act for what it holds without a sign of life in the store.",
@@ -143,7 +147,7 @@ constexpr std::array<KeyRow<StoreConfig>, 4> kStoreKeys = {{
     {"path", "store", "Where it is; relative to the state folder.",
      [](StoreConfig& s, std::string_view v) { return SetText(s.path, v); }},
     {"default", "yes", "Volumes go here unless --store says otherwise; else to the first store.",
-     SetDefault},
+     [](StoreConfig& s, std::string_view v) { return SetYesOrNo(s.is_default, v); }},
     {"filters", "",
      "Filters over the driver, the nearest first, such as: delay:max_us=500 error:per_million=100 "
      "checked",

@@ -29,6 +29,7 @@ Result<nbd::TcpAddress> ParseTcp(const std::string& text) {
 Result<nbd::ServerOptions> NbdOptions(const NodeConfig& config) {
   nbd::ServerOptions options;
   options.unix_path = config.nbd_socket;
+  options.detect_zeroes = config.nbd_detect_zeroes;
   if (!config.nbd_tcp.empty()) {
     ASSIGN_OR_RETURN(options.tcp, ParseTcp(config.nbd_tcp));
   }

@@ -108,6 +108,7 @@ Task<Status> RemoteMap::Ask(GrainRange range, ByteRange wanted, MapPieces* out, 
 bool RemoteMap::TryAdmit() {
   if (credits_ == 0) return false;
   --credits_;
+  ++taken_;
   return true;
 }
 
@@ -130,14 +131,17 @@ Task<Status> RemoteMap::Admit() {
 }
 
 // Which request a commit belonged to does not matter: as many credits are spent as there are
-// commits, or requests if those are fewer, and each request has at most one.
+// commits, or credits that are taken if those are fewer.
 void RemoteMap::Leave() {
+  CHECK(taken_ > 0);
+  --taken_;
   if (spent_ > 0) {
     --spent_;
     ++burned_;
   } else {
     ++credits_;
   }
+  spent_ = std::min(spent_, taken_);
 }
 
 Task<Status> RemoteMap::Commit(GrainRange range, JournalChange change) {

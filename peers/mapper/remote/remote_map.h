@@ -84,7 +84,8 @@ class RemoteMap final : public MapApi {
   uint64_t commits_running_ = 0;
 
   uint32_t credits_ = 0;
-  uint32_t spent_ = 0;   // Commits of requests that have not left.
+  uint32_t taken_ = 0;   // By requests that have not left.
+  uint32_t spent_ = 0;   // Their commits, as far as they count.
   uint32_t burned_ = 0;  // Credits that the mapper has not yet been told about.
   bool refilling_ = false;
   Mutex refill_mutex_;

@@ -63,7 +63,7 @@ class Conversation {
         AnswerExport();
         break;
       case Handshake::Need::kTransmit:
-        service_.emplace(device_.get(), &device_->buffers(), handshake_.negotiated());
+        service_.emplace(device_.get(), &device_->buffers(), handshake_.negotiated(), false);
         break;
       case Handshake::Need::kHangUp:
         closed_ = true;

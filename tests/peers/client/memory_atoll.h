@@ -24,6 +24,7 @@ struct MemoryVolume {
   std::map<uint64_t, MemoryPage> pages;  // By index; absent: zero.
   int open_devices = 0;
   uint64_t flushes = 0;
+  DeviceWriteOptions last_write;
 };
 
 class MemoryAtoll final : public Atoll {

@@ -60,7 +60,7 @@ Task<Status> MemoryDevice::Read(uint64_t offset, MutSpan out) {
   co_return Status();
 }
 
-Task<Status> MemoryDevice::Write(uint64_t offset, ConstSpan data, DeviceWriteOptions) {
+Task<Status> MemoryDevice::Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) {
   const auto pass = co_await gate_.Enter();
   CO_RETURN_IF_ERROR(Check({offset, data.size()}, true));
   atoll_->most_in_flight_ = std::max(atoll_->most_in_flight_, ++atoll_->in_flight_);
@@ -71,6 +71,7 @@ Task<Status> MemoryDevice::Write(uint64_t offset, ConstSpan data, DeviceWriteOpt
   ForEachPage({offset, data.size()}, [&](uint64_t page, uint64_t in, uint64_t from, uint64_t n) {
     std::memcpy(volume_->pages[page].data() + in, data.data() + from, n);
   });
+  volume_->last_write = options;
   ++atoll_->stats_.writes;
   atoll_->stats_.write_bytes += data.size();
   co_return Status();

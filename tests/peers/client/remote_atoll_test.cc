@@ -96,6 +96,22 @@ TEST_F(RemoteAtollTest, DeviceOperationsTravel) {
   EXPECT_EQ(world_.Run(device->Flush()).code(), Code::kNotFound);
 }
 
+TEST_F(RemoteAtollTest, TheOptionsOfAWriteTravel) {
+  world_.MakeVolume(*remote_, "v", kMiB);
+  auto device = Open("v");
+  const Bytes data(512, std::byte{7});
+  for (const bool fua : {false, true}) {
+    for (const bool detect : {false, true}) {
+      const DeviceWriteOptions options{.fua = fua, .detect_zeroes = detect};
+      ASSERT_TRUE(world_.Run(device->Write(0, data, options)).ok());
+      const DeviceWriteOptions arrived = world_.atoll.Peek("v")->last_write;
+      EXPECT_EQ(arrived.fua, fua);
+      EXPECT_EQ(arrived.detect_zeroes, detect);
+    }
+  }
+  world_.Run(device->Close());
+}
+
 TEST_F(RemoteAtollTest, ADeviceHearsOfANewSizeWhenItAsks) {
   world_.MakeVolume(*remote_, "v", kMiB);
   auto device = Open("v");

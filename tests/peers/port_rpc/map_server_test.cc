@@ -79,6 +79,30 @@ TEST_F(MapServerTest, APinWithoutAFlushAndABarrierBehindTheEndAreRefused) {
   EXPECT_TRUE(Call(MapPinOp{handle_}).ok());
 }
 
+TEST_F(MapServerTest, CommitsOfARequestThatHasLeftTakeNoRoomFromLaterOnes) {
+  ASSERT_TRUE(Call(MapCloseOp{handle_}).ok());
+  auto opened = env_.Run(peers_.maps().OpenWritable(0, uuid_));
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  MapApi& map = **opened;
+  const auto admit = [&] { return map.TryAdmit() || env_.Run(map.Admit()).ok(); };
+  for (uint64_t i = 0; i < 100; ++i) {
+    ASSERT_TRUE(admit());
+    for (uint64_t k = 0; k < kCommitsAdmitted; ++k) {
+      const GrainRange range{i * kCommitsAdmitted + k, 1};
+      ASSERT_TRUE(env_.Run(map.Commit(range, JournalChange::kOwn)).ok());
+    }
+    map.Leave();
+  }
+  ASSERT_TRUE(admit());
+  map.Leave();
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_TRUE(map.TryAdmit()) << "after " << i << " requests without a commit";
+    map.Leave();
+  }
+  EXPECT_TRUE(env_.Run(map.Barrier(map.NotePosition())).ok());
+  EXPECT_TRUE(env_.Run(map.Close()).ok());
+}
+
 TEST_F(MapServerTest, AMapIsOpenForItsOwnerOnly) {
   RpcClient& other = peers_.mapper().client();
   const MapCloseOp close{handle_};

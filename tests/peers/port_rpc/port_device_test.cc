@@ -80,12 +80,29 @@ TEST_F(PortDeviceTest, OverlappingWritesTakeEffectInTheOrderInWhichTheyWereMade)
   EXPECT_EQ(server_.open_devices(), 0u);
 }
 
+TEST_F(PortDeviceTest, TheOptionsOfAWriteTravel) {
+  auto device = Open();
+  const Bytes data(512, std::byte{7});
+  for (const bool fua : {false, true}) {
+    for (const bool detect : {false, true}) {
+      const DeviceWriteOptions options{.fua = fua, .detect_zeroes = detect};
+      ASSERT_TRUE(env_.Run(device->Write(0, data, options)).ok());
+      const DeviceWriteOptions arrived = local_.Peek("v")->last_write;
+      EXPECT_EQ(arrived.fua, fua);
+      EXPECT_EQ(arrived.detect_zeroes, detect);
+    }
+  }
+  Drive(device->Close());
+}
+
 TEST_F(PortDeviceTest, AFrontEndHearsOfANewSizeWhenItAsks) {
   auto device = Open();
   ASSERT_TRUE(env_.Run(atoll_->Resize(ResourceRef::Named("v"), 8 * kMiB, false)).ok());
   ASSERT_TRUE(env_.Run(device->Refresh()).ok());
   EXPECT_EQ(device->info().size, 8 * kMiB);
-  EXPECT_EQ(Open()->info().size, 8 * kMiB);
+  auto later = Open();
+  EXPECT_EQ(later->info().size, 8 * kMiB);
+  Drive(later->Close());
   Drive(device->Close());
   EXPECT_EQ(env_.Run(device->Refresh()).code(), Code::kNotFound);
 }

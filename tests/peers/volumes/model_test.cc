@@ -258,13 +258,14 @@ class Model {
         break;
       }
       default: {
-        const Oracle::Mark mark = ++marks_;
+        const Oracle::Mark mark = Below(8) == 0 ? 0 : ++marks_;
         const Bytes data = Oracle::Fill(mark, range.length);
         oracle->Submit(range, mark);
         // Others that overlap come after it, so it counts from now on for reads that follow.
         oracle->Acknowledge(range, mark);
         DeviceWriteOptions options;
         options.fua = Below(8) == 0;
+        options.detect_zeroes = Below(4) == 0;
         const Status status = co_await device->Write(range.offset, data, options);
         EXPECT_TRUE(status.ok()) << status.ToString();
         break;

@@ -125,7 +125,7 @@ class Storm {
   }
   void Zero(ByteRange range) {
     Note(range, 0);
-    Spawn(ZeroTask(range, Position(range)));
+    Spawn(ZeroTask(range, Position(range), Below(3) == 0));
   }
   void Note(ByteRange range, uint64_t mark) {
     for (uint64_t i = range.offset / kSector; i < range.end() / kSector; ++i) {
@@ -148,8 +148,12 @@ class Storm {
     EXPECT_TRUE(status.ok()) << status.ToString();
     Acknowledge(range, at, fua);
   }
-  Task<void> ZeroTask(ByteRange range, std::vector<size_t> at) {
-    const Status status = co_await device_->Discard(range, {});
+  // By a discard, or by a write of zeros that are to be found.
+  Task<void> ZeroTask(ByteRange range, std::vector<size_t> at, bool write) {
+    const Bytes zeros(write ? range.length : 0);
+    const Status status =
+        write ? co_await device_->Write(range.offset, zeros, {.detect_zeroes = true})
+              : co_await device_->Discard(range, {});
     if (over_) co_return;
     EXPECT_TRUE(status.ok()) << status.ToString();
     Acknowledge(range, at, false);

@@ -144,6 +144,23 @@ TEST_F(VolumeTest, ADeviceThatIsConnectedFollowsTheSize) {
   EXPECT_EQ((*other)->info().size, 2 * kMiB);
 }
 
+TEST_F(VolumeTest, ExtentsTellZerosThatAreKeptFromHoles) {
+  ASSERT_TRUE(Create("v", 4 * kMiB).ok());
+  EXPECT_TRUE(Write("v", 0, std::string(kMiB, 'd')).ok());
+  auto device = env_.Run(node_.atoll().Open(ResourceRef::Named("v"), OpenMode::kReadWrite));
+  ASSERT_TRUE(device.ok());
+  ASSERT_TRUE(env_.Run((*device)->WriteZeroes({kMiB, 2 * kMiB}, {.no_hole = true})).ok());
+  ASSERT_TRUE(env_.Run((*device)->Discard({2 * kMiB, 512 * kKiB}, {})).ok());
+  const auto extents = env_.Run((*device)->Extents({0, 4 * kMiB}, 100));
+  ASSERT_TRUE(extents.ok());
+  std::string seen;
+  for (const DeviceExtent& extent : *extents) {
+    const char* kind = !extent.zero ? "data" : extent.hole ? "hole" : "zero";
+    seen += std::to_string(extent.range.length / kKiB) + " " + kind + ", ";
+  }
+  EXPECT_EQ(seen, "1024 data, 1024 zero, 512 hole, 512 zero, 1024 hole, ");
+}
+
 TEST_F(VolumeTest, NamesAreTakenFreedAndChanged) {
   ASSERT_TRUE(Create("v", kMiB).ok());
   EXPECT_EQ(Create("v", kMiB).code(), Code::kExists);

@@ -26,6 +26,7 @@ TEST(Config, AnEmptyFileIsANodeBesideIt) {
   EXPECT_EQ(config->control_socket(), "/srv/node/node.sock");
   EXPECT_TRUE(config->nbd_tcp.empty());
   EXPECT_EQ(config->placement, Placement::kFused);
+  EXPECT_FALSE(config->nbd_detect_zeroes);
   ASSERT_EQ(config->stores.size(), 1u);
   EXPECT_EQ(config->stores[0].driver, "file");
   EXPECT_EQ(config->stores[0].path, "/srv/node/store");
@@ -45,7 +46,7 @@ TEST(Config, WhatInitWritesIsReadBack) {
 
 TEST(Config, ReadsStoresFiltersAndOptions) {
   const auto config = ParseConfig(
-      "[node]\nstate = data\nnbd_tcp=127.0.0.1:10809\ncatalog = slow\n"
+      "[node]\nstate = data\nnbd_tcp=127.0.0.1:10809\nnbd_detect_zeroes = yes\ncatalog = slow\n"
       "[store fast]\ndriver = memory\n"
       "[store slow]\npath = /mnt/slow\ndefault = yes\noption.direct = yes\n"
       "filters = delay:ms=5,jitter=2  checked\n",
@@ -53,6 +54,7 @@ TEST(Config, ReadsStoresFiltersAndOptions) {
   ASSERT_TRUE(config.ok()) << config.status().ToString();
   EXPECT_EQ(config->state_dir, "/srv/node/data");
   EXPECT_EQ(config->nbd_tcp, "127.0.0.1:10809");
+  EXPECT_TRUE(config->nbd_detect_zeroes);
   ASSERT_EQ(config->stores.size(), 2u);
   EXPECT_FALSE(config->stores[0].is_default);
   EXPECT_EQ(config->stores[0].path, "/srv/node/data/store-fast");
@@ -85,6 +87,7 @@ TEST(Config, RefusesWhatMakesNoSense) {
            "[node]\nnbd_tcp = a:70000\n",
            "[node]\nstate =\n",
            "[node]\nlog_level = loud\n",
+           "[node]\nnbd_detect_zeroes = maybe\n",
            "[node]\ncatalog = nowhere\n",
            "[node name]\n",
            "[store]\n",

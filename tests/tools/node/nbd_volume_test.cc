@@ -55,6 +55,27 @@ class NbdVolumeTest : public ::testing::TestWithParam<const char*> {
     EXPECT_EQ(world_.Run({"volume", "create", name, "--size", size}).exit_code, 0);
     return world_.RunJson({"volume", "show", name}).json()["nbd_uri"];
   }
+  static int Run(const std::string& command) { return std::system(command.c_str()); }
+  bool Has(const std::string& program) {
+    return Run("command -v " + program + " > /dev/null") == 0;
+  }
+  void QemuIo(const std::string& uri, const std::string& command) {
+    const std::string log = world_.File("qemu-io.log");
+    EXPECT_EQ(
+        Run("timeout 60 qemu-io -f raw -c '" + command + "' '" + uri + "' > " + log + " 2>&1"), 0)
+        << ReadWhole(log);
+  }
+  // base:allocation in full: "LENGTH TYPE, ..." in KiB.
+  std::string Map(const std::string& uri) {
+    const std::string file = world_.File("map.json");
+    EXPECT_EQ(Run("timeout 60 nbdinfo --json --map '" + uri + "' > " + file), 0);
+    std::string text;
+    for (const auto& piece : nlohmann::json::parse(ReadWhole(file))) {
+      text += std::to_string(piece["length"].get<uint64_t>() >> 10) + " " +
+              std::to_string(piece["type"].get<int>()) + ", ";
+    }
+    return text;
+  }
   CliResult Resize(const std::string& size) {
     return world_.Run({"volume", "resize", "v", "--size", size, "--force"});
   }
@@ -88,6 +109,48 @@ TEST_P(NbdVolumeTest, ASizeThatChangesIsThatOfNewConnectionsAndOfThoseThatAreThe
   EXPECT_EQ(other.Write(12 << 20), ENOSPC);
   EXPECT_EQ(idle.Read((4 << 20) - 512), 0);
   EXPECT_EQ(Connection(uri).size(), 4 << 20);
+}
+
+#define NEEDS(program) \
+  if (!Has(program)) GTEST_SKIP() << program << " is not installed"
+
+TEST_P(NbdVolumeTest, ZerosThatAreKeptAllocatedAreShownAsThat) {
+  NEEDS("qemu-io");
+  NEEDS("nbdinfo");
+  Start();
+  const std::string uri = Make("v", "8M");
+  const CliResult shown = world_.Run({"store", "show", "default"});
+  if (shown.out.find("tells-allocation") == std::string::npos) {
+    GTEST_SKIP() << "the file system of this folder does not tell";
+  }
+  QemuIo(uri, "write -P 1 0 1M");
+  QemuIo(uri, "write -z 1M 2M");       // NO_HOLE
+  QemuIo(uri, "write -z -u 2M 512k");  // A hole is allowed.
+  QemuIo(uri, "discard 4M 1M");
+  EXPECT_EQ(Map(uri), "1024 0, 1024 2, 512 3, 512 2, 5120 3, ");
+  QemuIo(uri, "read -P 0 1M 2M");
+}
+
+TEST_P(NbdVolumeTest, ZerosThatAreWrittenAreHolesWhereTheNodeLooksForThem) {
+  NEEDS("qemu-io");
+  NEEDS("nbdinfo");
+  Start("nbd_detect_zeroes = yes\n");
+  const std::string uri = Make("v", "8M");
+  QemuIo(uri, "write -P 1 0 4M");
+  QemuIo(uri, "write -P 0 1M 1M");
+  QemuIo(uri, "write -f -P 0 3M 3M");
+  EXPECT_EQ(Map(uri), "1024 0, 1024 3, 1024 0, 5120 3, ");
+  QemuIo(uri, "read -P 0 1M 1M");
+  QemuIo(uri, "read -P 1 2M 1M");
+}
+
+TEST_P(NbdVolumeTest, ZerosThatAreWrittenAreDataWhereNobodyAskedForMore) {
+  NEEDS("qemu-io");
+  NEEDS("nbdinfo");
+  Start();
+  const std::string uri = Make("v", "8M");
+  QemuIo(uri, "write -P 0 1M 1M");
+  EXPECT_EQ(Map(uri), "1024 3, 1024 0, 6144 3, ");
 }
 
 }  // namespace
