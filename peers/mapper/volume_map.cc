@@ -123,11 +123,15 @@ Task<Status> VolumeMap::Admit() {
                                                     geometry_.read_only_reason));
     }
     const uint64_t length = AdmittedLength(admitted_ + 1);
-    if (length <= kJournalCapacity) {
-      CO_RETURN_IF_ERROR(co_await journal_->Reserve(length));
-    } else {
+    // Full, or just begun by a pin, which says when it is this instance's and has its first space.
+    if (length > kJournalCapacity || journal_->reserved() == 0) {
       co_await journal_changed_;
+      continue;
     }
+    // A pin may put another in its place meanwhile; then it no longer matters how this ended.
+    const std::shared_ptr<JournalLog> journal = journal_;
+    const Status status = co_await journal->Reserve(length);
+    if (!status.ok() && journal == journal_) co_return status;
   }
   co_return OkStatus();
 }

@@ -127,7 +127,7 @@ class VolumeMap final : public MapApi {
   MapTree tree_;
   std::deque<std::unique_ptr<Layer>> layers_;
   std::unique_ptr<Layer> active_;
-  std::unique_ptr<JournalLog> journal_;
+  std::shared_ptr<JournalLog> journal_;  // Also of who waits for room in it.
 
   // Commits that no completed barrier covers: since the last NotePosition, and before it.
   IntervalMap unbarriered_;

@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Nodes over one medium, in virtual time: started, stopped, killed, cut from power. With
-// ATOLL_PLACEMENT=isolated in the environment store, mapper and composer talk over a segment.
+// Nodes over one memory medium, in virtual time: started, stopped, killed, cut from power.
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "peers/store/filter/forwarding_store.h"
 #include "peers/store/memory/memory_store.h"
 #include "peers/volumes/local_atoll.h"
-#include "tests/peers/port_rpc/isolated_peers.h"
+#include "tests/peers/volumes/node_parts.h"
 #include "xseg/base/test_env.h"
 
 namespace atl {
@@ -27,11 +24,6 @@ inline uint64_t SeedOr(uint64_t fallback) {
   return text ? std::strtoull(text, nullptr, 0) : fallback;
 }
 
-inline bool IsIsolated() {
-  const char* text = std::getenv("ATOLL_PLACEMENT");
-  return text != nullptr && std::string_view(text) == "isolated";
-}
-
 // Calls functions around each call of a store.
 class HookFilter final : public ForwardingStore {
  public:
@@ -39,12 +31,15 @@ class HookFilter final : public ForwardingStore {
   explicit HookFilter(std::unique_ptr<Store> below) : ForwardingStore(std::move(below)) {}
   Hook before;
   Hook after;
+  // Awaited before the call reaches the store.
+  std::function<Task<void>(const StoreCall&)> hold;
   // Not ok: the call is refused with that.
   std::function<Status(const StoreCall&)> fail;
 
  private:
   Task<Status> Before(const StoreCall& call) override {
     if (before) before(call);
+    if (hold) co_await hold(call);
     co_return fail ? fail(call) : OkStatus();
   }
   Task<Status> After(const StoreCall& call, Status outcome) override {
@@ -62,8 +57,7 @@ struct NodeOptions {
 
 class MemoryNode {
  public:
-  MemoryNode(TestEnv* env, MemoryWorld* world, NodeOptions options = {})
-      : env_(env), maps_(env, &stores_) {
+  MemoryNode(TestEnv* env, MemoryWorld* world, NodeOptions options = {}) : env_(env) {
     MemoryStoreOptions memory;
     memory.name = "default";
     memory.world = world;
@@ -73,30 +67,22 @@ class MemoryNode {
     store_ = store.get();
     auto filter = std::make_unique<HookFilter>(std::move(store));
     filter_ = filter.get();
-    stores_.Add(std::move(filter));
-    identity_.incarnation = env->NewUuid();
-    identity_.node = std::move(options.name);
-    identity_.boot = ThisBoot();
-    identity_.pid = static_cast<uint32_t>(getpid());
-    identity_.lease_term_ns = options.lease_term_ns;
-    if (IsIsolated()) {
-      peers_ = std::make_unique<IsolatedPeers>(
-          env, filter_, [env](auto task) { return env->Run(std::move(task)); });
-      atoll_ = std::make_unique<LocalAtoll>(env, &peers_->stores(), &peers_->maps(),
-                                            &peers_->buffers(), identity_);
-    } else {
-      atoll_ = std::make_unique<LocalAtoll>(env, &stores_, &maps_, &buffers_, identity_);
-    }
+    NodeIdentity identity;
+    identity.incarnation = env->NewUuid();
+    identity.node = std::move(options.name);
+    identity.lease_term_ns = options.lease_term_ns;
+    parts_ = std::make_unique<NodeParts>(env, std::move(filter), std::move(identity),
+                                         [env](auto task) { return env->Run(std::move(task)); });
   }
 
-  LocalAtoll& atoll() { return *atoll_; }
+  LocalAtoll& atoll() { return parts_->atoll(); }
   MemoryStore& store() { return *store_; }
   HookFilter& hooks() { return *filter_; }
-  StoreSet& stores() { return peers_ ? peers_->stores() : stores_; }
-  const Uuid& incarnation() const { return identity_.incarnation; }
+  StoreSet& stores() { return parts_->stores(); }
+  const Uuid& incarnation() const { return parts_->incarnation(); }
 
   // Everything is flushed and released.
-  Status Stop() { return env_->Run(atoll_->Shutdown()); }
+  Status Stop() { return env_->Run(atoll().Shutdown()); }
   // As by kill -9: from now on its store takes nothing from it any more, so what its coroutines
   // still do on their way out has no effect. Devices are dropped before.
   void Kill(int64_t late_ns = 0) {
@@ -106,14 +92,9 @@ class MemoryNode {
 
  private:
   TestEnv* env_;
-  NodeIdentity identity_;
-  StoreSet stores_;
-  LocalMapOpener maps_;
-  HeapBufferPool buffers_{64 * kMiB};
   MemoryStore* store_ = nullptr;
   HookFilter* filter_ = nullptr;
-  std::unique_ptr<IsolatedPeers> peers_;
-  std::unique_ptr<LocalAtoll> atoll_;
+  std::unique_ptr<NodeParts> parts_;
 };
 
 // What people do, in one line each.
