@@ -101,6 +101,7 @@ template <typename Things, typename Make, typename Id>
 Task<Status> MemoryStore::AdoptIn(Things& things, Make make, Id id, int64_t wait_ns) {
   const int64_t deadline_ns = env_.BootNs() + wait_ns;
   const Flight flight(this);
+  if (travels()) co_await Travel();
   for (int64_t backoff_ns = kFirstBackoffNs;;
        backoff_ns = std::min(2 * backoff_ns, kLastBackoffNs)) {
     CO_RETURN_IF_ERROR(Alive());
@@ -282,12 +283,15 @@ Task<Result<Page<BlobId>>> MemoryStore::ListBlobs(std::optional<BlobId> after, u
 Task<Status> MemoryStore::Reserve(const LogId& id, uint64_t length) {
   CO_RETURN_IF_ERROR(CheckLogLength(id, length));
   CO_ASSIGN_OR_RETURN(const auto log, Mine(world_.logs_, id));
+  const Flight flight(this, log);
+  if (travels()) co_await Travel();
+  CO_RETURN_IF_ERROR(flight.MayLand());
   const uint64_t wanted = std::max({length, log->reserved, log->end});
   if (!world_.Claim(*log, wanted)) {
-    co_return Status(Code::kNoSpace, Named(id) + ": the store and its reserve are full");
+    co_return flight.Tell({Code::kNoSpace, Named(id) + ": the store and its reserve are full"});
   }
   log->reserved = wanted;
-  co_return OkStatus();
+  co_return flight.Tell(OkStatus());
 }
 
 Task<Status> MemoryStore::Append(const LogId& id, uint64_t position, ConstSpan data) {
