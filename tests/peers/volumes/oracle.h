@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a volume may read as, sector by sector. Each sector that a test writes carries one 64-bit
-// mark over and over; 0 is zeros. A sector knows its last acknowledged mark, what it was when it
-// was last known durable, and everything written since: after a crash it may be any that the
-// promise allows, and the one that is then read becomes what it is.
+// What a volume may read as, sector by sector. Each write and each zeroing has a mark, greater than
+// all before it; a written sector carries its mark over and over, a zeroed one zeros.
+//
+// Requests whose ranges overlap take effect in the order in which they are made, so each sector has
+// a row of them: the last one that is known to be durable, then those that came since. Who reads
+// sees the last one. After the death of processes the sector is the last acknowledged one or a
+// later one; after power loss, the durable one or a later one; and the one that is then read
+// becomes what it is.
 #pragma once
 
 #include <gtest/gtest.h>
 
-#include <map>
-#include <set>
+#include <algorithm>
+#include <cstring>
+#include <string>
 #include <vector>
 
 #include "xseg/base/bytes.h"
@@ -19,13 +24,11 @@ namespace atl {
 
 class Oracle {
  public:
-  using Mark = uint64_t;
+  using Mark = uint64_t;  // 0: never written.
+  enum class Kind : uint8_t { kWrite, kZero };
 
-  uint64_t size() const { return size_; }
-  void Resize(uint64_t size) {
-    size_ = size;
-    sectors_.erase(sectors_.lower_bound(size / kSector), sectors_.end());
-  }
+  uint64_t size() const { return sectors_.size() * kSector; }
+  void Resize(uint64_t size) { sectors_.resize(size / kSector); }
 
   // Bytes of a write of `mark` to whole sectors.
   static Bytes Fill(Mark mark, uint64_t length) {
@@ -34,83 +37,125 @@ class Oracle {
     return bytes;
   }
 
-  // Submitted: from now on it may be seen after a crash. Acknowledged: it must be read.
-  void Submit(ByteRange range, Mark mark) {
-    ForEach(range, [&](Sector& sector) { sector.possible.insert(mark); });
+  void Submit(ByteRange range, Mark mark, Kind kind) {
+    for (Sector& sector : In(range)) sector.later.push_back({mark, kind, false});
   }
-  void Acknowledge(ByteRange range, Mark mark) {
-    ForEach(range, [&](Sector& sector) {
-      sector.now = mark;
-      sector.since_flush.insert(mark);
-    });
-  }
-  // Everything acknowledged is durable.
-  void Flush() {
-    for (auto& [index, sector] : sectors_) {
-      sector.since_flush = {sector.now};
-      sector.possible.clear();
+  void Acknowledge(ByteRange range, Mark mark, bool durable) {
+    for (Sector& sector : In(range)) {
+      if (durable) sector.MakeDurable(mark);
+      for (Entry& entry : sector.later) entry.acknowledged |= entry.mark == mark;
     }
   }
 
-  // Checks what was read while nothing had crashed.
-  void CheckRead(ByteRange range, ConstSpan bytes, const std::string& what) const {
-    for (uint64_t at = range.offset; at < range.end(); at += kSector) {
-      const Mark mark = MarkOf(bytes.subspan(at - range.offset, kSector), what, at);
-      ASSERT_EQ(mark, NowOf(at / kSector)) << what << ": offset " << at;
+  // What is acknowledged, and so is made durable by a flush that is made now.
+  std::vector<Mark> Acknowledged() const {
+    std::vector<Mark> marks;
+    marks.reserve(sectors_.size());
+    for (const Sector& sector : sectors_) marks.push_back(sector.acknowledged());
+    return marks;
+  }
+  void MakeDurable(const std::vector<Mark>& marks) {
+    for (size_t i = 0; i < std::min(marks.size(), sectors_.size()); ++i) {
+      sectors_[i].MakeDurable(marks[i]);
     }
   }
-  // After the death of processes: acknowledged writes are there; those under way may be.
-  // After power loss: anything since the last flush may be.
-  void CheckAfterCrash(ConstSpan bytes, bool power_lost, const std::string& what) {
-    for (uint64_t at = 0; at < size_; at += kSector) {
-      const Mark mark = MarkOf(bytes.subspan(at, kSector), what, at);
-      const auto found = sectors_.find(at / kSector);
-      if (found == sectors_.end()) {
-        ASSERT_EQ(mark, 0u) << what << ": offset " << at << " was never written";
-        continue;
-      }
-      Sector& sector = found->second;
-      std::set<Mark> allowed = sector.possible;
-      allowed.insert(sector.now);
-      if (power_lost) allowed.insert(sector.since_flush.begin(), sector.since_flush.end());
-      ASSERT_TRUE(allowed.contains(mark))
-          << what << ": offset " << at << " reads " << mark << ", acknowledged was " << sector.now;
-      sector.now = mark;
-      sector.since_flush = {mark};
-      sector.possible.clear();
+  void Flush() { MakeDurable(Acknowledged()); }
+  // What a snapshot may be that was begun when `floor` was acknowledged and has ended now.
+  Oracle ImageSince(const std::vector<Mark>& floor) const {
+    Oracle image = *this;
+    image.MakeDurable(floor);
+    return image;
+  }
+
+  // What a read of `range` that is made now must show.
+  std::vector<Mark> Shown(ByteRange range) const {
+    std::vector<Mark> marks;
+    for (uint64_t i = range.offset / kSector; i < range.end() / kSector; ++i) {
+      marks.push_back(sectors_[i].now().shown());
+    }
+    return marks;
+  }
+  static void CheckRead(const std::vector<Mark>& shown, ByteRange range, ConstSpan bytes,
+                        const std::string& what) {
+    for (size_t i = 0; i < shown.size(); ++i) {
+      const uint64_t at = range.offset + i * kSector;
+      if (MarkOf(bytes.subspan(i * kSector, kSector), what, at) == shown[i]) continue;
+      ADD_FAILURE() << what << ": offset " << at << " is not as it was written, which was "
+                    << shown[i];
+      return;
+    }
+  }
+  void CheckRead(ConstSpan bytes, const std::string& what) const {
+    CheckRead(Shown({0, size()}), {0, size()}, bytes, what);
+  }
+
+  enum class Crash : uint8_t { kDeath, kPowerLoss };
+  void Settle(ConstSpan bytes, Crash crash, const std::string& what) {
+    for (size_t i = 0; i < sectors_.size(); ++i) {
+      const Mark mark = MarkOf(bytes.subspan(i * kSector, kSector), what, i * kSector);
+      if (sectors_[i].Settle(mark, crash)) continue;
+      ADD_FAILURE() << what << ": offset " << i * kSector << " reads " << mark
+                    << ", acknowledged was " << sectors_[i].acknowledged() << ", durable "
+                    << sectors_[i].durable.mark;
+      return;
     }
   }
 
- private:
-  struct Sector {
-    Mark now = 0;
-    std::set<Mark> since_flush = {0};
-    std::set<Mark> possible;
-  };
-
-  template <typename F>
-  void ForEach(ByteRange range, F function) {
-    for (uint64_t at = range.offset; at < range.end(); at += kSector) {
-      function(sectors_[at / kSector]);
-    }
-  }
-  Mark NowOf(uint64_t index) const {
-    const auto found = sectors_.find(index);
-    return found == sectors_.end() ? 0 : found->second.now;
-  }
+  // The mark that a sector carries.
   static Mark MarkOf(ConstSpan sector, const std::string& what, uint64_t at) {
     Mark mark;
     std::memcpy(&mark, sector.data(), 8);
-    for (size_t i = 0; i < sector.size(); i += 8) {
-      Mark other;
-      std::memcpy(&other, sector.data() + i, 8);
-      EXPECT_EQ(other, mark) << what << ": a torn sector at " << at;
+    if (std::memcmp(sector.data(), sector.data() + 8, sector.size() - 8) != 0) {
+      ADD_FAILURE() << what << ": a torn sector at " << at;
     }
     return mark;
   }
 
-  uint64_t size_ = 0;
-  std::map<uint64_t, Sector> sectors_;
+ private:
+  struct Entry {
+    Mark mark = 0;
+    Kind kind = Kind::kZero;
+    bool acknowledged = true;
+    Mark shown() const { return kind == Kind::kZero ? 0 : mark; }
+  };
+  struct Sector {
+    Entry durable;
+    std::vector<Entry> later;
+
+    const Entry& now() const { return later.empty() ? durable : later.back(); }
+    Mark acknowledged() const {
+      for (size_t i = later.size(); i > 0; --i) {
+        if (later[i - 1].acknowledged) return later[i - 1].mark;
+      }
+      return durable.mark;
+    }
+    void MakeDurable(Mark mark) {
+      const auto found = std::ranges::find(later, mark, &Entry::mark);
+      if (found == later.end()) return;
+      durable = *found;
+      durable.acknowledged = true;
+      later.erase(later.begin(), found + 1);
+    }
+    bool Settle(Mark shown, Crash crash) {
+      const Mark floor = crash == Crash::kDeath ? acknowledged() : durable.mark;
+      bool allowed = floor == durable.mark && durable.shown() == shown;
+      Entry is = durable;
+      for (const Entry& entry : later) {
+        if (entry.mark < floor || entry.shown() != shown) continue;
+        allowed = true;
+        is = entry;
+      }
+      is.acknowledged = true;
+      if (allowed) *this = {is, {}};
+      return allowed;
+    }
+  };
+
+  std::span<Sector> In(ByteRange range) {
+    return std::span(sectors_).subspan(range.offset / kSector, range.length / kSector);
+  }
+
+  std::vector<Sector> sectors_;
 };
 
 }  // namespace atl
