@@ -188,8 +188,8 @@ class Store {
   virtual Task<Result<std::vector<BlobExtent>>> Extents(const BlobId& blob, ByteRange range) = 0;
   // Bytes of space that it takes, by the store's own count.
   virtual Task<Result<uint64_t>> Usage(const BlobId& blob) = 0;
-  // Copies `range` of `from` to the same place in `to` (adopted), holes kept, without our buffers
-  // where the store can do it. Stored, not durable.
+  // Copies `range` of `from` to the same place in `to` (adopted), without our buffers where the
+  // store can do it. What is no data in `from` is a hole in `to`. Stored, not durable.
   virtual Task<Status> Copy(const BlobId& from, const BlobId& to, ByteRange range) = 0;
   // Frees its space; also when sealed. kNotFound if absent. Durable is not promised: GC repeats.
   virtual Task<Status> Remove(const BlobId& blob) = 0;
