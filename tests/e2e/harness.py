@@ -217,7 +217,8 @@ def main():
     os.environ.pop("ATOLL_CONFIG", None)
     began = time.monotonic()
     outcome = unittest.main(module="__main__", verbosity=2, exit=False).result
-    bad = len(outcome.failures) + len(outcome.errors)
+    # A test with subtests is one test, however many of them have failed.
+    bad = len({test.id().split(" ")[0] for test, _ in outcome.failures + outcome.errors})
     for test, why in outcome.skipped:
         print(f"skipped: {test}: {why}")
     print(f"{os.path.basename(sys.argv[0])}, {PLACEMENT}: "
