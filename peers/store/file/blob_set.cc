@@ -88,7 +88,9 @@ Task<Status> BlobSet::Adopt(BlobId id, int64_t wait_ns) {
   Status status;
   for (int64_t pause_ns = kFirstAdoptPauseNs;;
        pause_ns = std::min(2 * pause_ns, kLastAdoptPauseNs)) {
-    const auto work = [this, id] { return TryAdoptBlob(context_.blobs, id); };
+    // A directory of its own is no data: a full store can still begin an epoch, and remove.
+    const auto adopt = [this, id] { return TryAdoptBlob(context_.blobs, id); };
+    const auto work = [this, adopt] { return WithReserve(context_.reserve, adopt); };
     auto tried = co_await context_.executor.Offload(work);
     if (!tried.ok()) {
       status = tried.status();
@@ -182,7 +184,7 @@ Task<Result<Pin>> BlobSet::OpenForWriting(BlobId id, Adopted* mine, uint32_t ind
   const bool fresh = !mine->blob.files.test(index);
   const auto work = [mine, index] { return OpenBlobFileForWriting(mine->blob, index); };
   CO_ASSIGN_OR_RETURN(Fd fd, co_await context_.executor.Offload(work));
-  if (fresh) mine->entries_dirty = true;
+  if (fresh) ++mine->entries_made;
   mine->blob.files.set(index);
   co_return Pin(table_.Insert(key, std::move(fd)));
 }
@@ -276,7 +278,10 @@ Task<Status> BlobSet::Write(BlobId id, uint64_t offset, ConstSpan data, WriteOpt
     data = data.subspan(part.length);
     offset += part.length;
   }
-  if (options.data_sync && mine->entries_dirty) co_return co_await SyncEntries(id, mine);
+  // Also if somebody else syncs them right now: what he has not ended is not durable.
+  if (options.data_sync && mine->entries_synced < mine->entries_made) {
+    co_return co_await SyncEntries(mine);
+  }
   co_return OkStatus();
 }
 
@@ -377,16 +382,18 @@ Task<Status> BlobSet::SyncFiles(BlobId id, Adopted* mine) {
   co_return OkStatus();
 }
 
-Task<Status> BlobSet::SyncEntries(BlobId id, Adopted* mine) {
+Task<Status> BlobSet::SyncEntries(Adopted* mine) {
   const auto guard = co_await mine->syncing.Lock();
-  if (!mine->entries_dirty) co_return mine->poison;
-  mine->entries_dirty = false;
+  if (mine->entries_synced == mine->entries_made || !mine->poison.ok()) co_return mine->poison;
+  const uint64_t made = mine->entries_made;
   const auto work = [this, mine]() -> Status {
     RETURN_IF_ERROR(SyncDir(mine->blob.dir));
     return SyncDir(context_.blobs);
   };
   const Status status = co_await context_.executor.Offload(work);
-  co_return status.ok() ? status : Poison(mine, status);
+  if (!status.ok()) co_return Poison(mine, status);
+  mine->entries_synced = made;
+  co_return OkStatus();
 }
 
 Task<Status> BlobSet::Sync(BlobId id) {
@@ -404,7 +411,7 @@ Task<Status> BlobSet::Sync(BlobId id) {
     CO_RETURN_IF_ERROR(mine->poison);
     CO_RETURN_IF_ERROR(co_await SyncFiles(id, mine));
   }
-  co_return co_await SyncEntries(id, mine);
+  co_return co_await SyncEntries(mine);
 }
 
 }  // namespace atl

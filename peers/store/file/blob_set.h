@@ -47,7 +47,10 @@ class BlobSet {
     std::string path;
     Status poison;
     BlobFileSet dirty;
-    bool entries_dirty = true;  // Directory entries made since the last sync, by whomever.
+    // Directory entries: how many times some were made, one of them by whomever was here before,
+    // and how many of those times a sync that has ended covers.
+    uint64_t entries_made = 1;
+    uint64_t entries_synced = 0;
     uint64_t in_flight = 0;
     bool leaving = false;
     Signal idle;
@@ -68,7 +71,7 @@ class BlobSet {
   Task<int> ChangeRange(int fd, int mode, ByteRange range);
   Task<Status> ZeroPart(BlobId id, Adopted* mine, uint32_t index, ByteRange part,
                         ZeroOptions options);
-  Task<Status> SyncEntries(BlobId id, Adopted* mine);
+  Task<Status> SyncEntries(Adopted* mine);
   Task<Status> SyncFiles(BlobId id, Adopted* mine);
   Status Poison(Adopted* mine, Status status);
   void MarkDirty(Adopted* mine, const Pin& file);

@@ -51,6 +51,7 @@ Task<void> DisownSoon(Medium& medium, Store& store, BlobId id) {
 TEST_P(ExclusiveContract, AnAdoptWaitsForTheHolderToGiveUp) {
   const BlobId id = NewBlob();
   ASSERT_OK(Run(a->Adopt(id, 0)));
+  ASSERT_OK(Run(a->Write(id, 3 * kTiB, Pattern(512, 1), {})));
   Spawn(DisownSoon(*medium, *a, id));
   EXPECT_OK(Run(b->Adopt(id, 10 * kSecond)));
 }

@@ -1,60 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is particular to the file driver: killed processes, damaged and hostile directories, full
-// disks, many files.
-#include "peers/store/file/file_store.h"
-
-#include <sys/mount.h>
+// What is particular to the file driver: killed processes, damaged and hostile directories, many
+// files.
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 
-#include "peers/store/file/layout.h"
 #include "peers/store/file/probe.h"
 #include "peers/store/sha256.h"
-#include "tests/peers/store/contract/medium.h"
-#include "tests/peers/store/contract/temp_dir.h"
-#include "xseg/base/executor.h"
+#include "tests/peers/store/file/file_store_fixture.h"
 
 namespace atl {
 namespace {
 
 namespace fs = std::filesystem;
-
-class FileStoreTest : public testing::Test {
- protected:
-  Result<std::unique_ptr<FileStore>> TryOpen(FileStoreOptions options = {}) {
-    if (options.path.empty()) options.path = path();
-    return FileStore::Open(executor, options);
-  }
-  std::unique_ptr<FileStore> Open(FileStoreOptions options = {}) {
-    options.create = true;
-    if (options.reserve_bytes == SpaceReserve::kDefaultBytes) options.reserve_bytes = 0;
-    auto store = TryOpen(options);
-    CHECK(store.ok()) << store.status().ToString();
-    return *std::move(store);
-  }
-  template <typename T>
-  T Run(Task<T> task) {
-    T result = executor.RunUntilDone(std::move(task));
-    executor.scheduler().RunReady();
-    return result;
-  }
-  void Close(Store& store) {
-    executor.RunUntilDone(store.Close());
-    executor.scheduler().RunReady();
-  }
-  BlobId NewBlob() { return {.owner = executor.NewUuid(), .epoch = 1}; }
-  std::string path() const { return directory.path() + "/store"; }
-  fs::path BlobPath(const BlobId& id) const {
-    return fs::path(path()) / kBlobsDir / FileNameOf(id);
-  }
-
-  TempDir directory;
-  Executor executor;
-};
 
 TEST_F(FileStoreTest, OpensOnlyWhatIsAStoreAndMakesOneOnlyWhereNothingElseIs) {
   EXPECT_CODE(Code::kNotFound, TryOpen());
@@ -183,6 +146,46 @@ TEST_F(FileStoreTest, AttackF4ASealStopsDescriptorsThatWereOpenBefore) {
   EXPECT_OK(Run(store->Remove(blob)));
   EXPECT_FALSE(fs::exists(BlobPath(blob)));
   Close(*store);
+}
+
+// Whoever seals may die in the middle of it: the directory is sealed, its files are not.
+TEST_F(FileStoreTest, AttackF4ABlobWhoseSealWasOnlyBegunIsNotAdopted) {
+  auto store = Open();
+  if (store->info().capabilities.seal != SealKind::kImmutableFlag) {
+    GTEST_SKIP() << "this file system has no immutable flag for us";
+  }
+  const BlobId blob = NewBlob();
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  ASSERT_OK(Run(store->Write(blob, 0, Pattern(4'096, 1), {})));
+  Run(store->Disown(blob));
+  const Dir dir = *OpenDir(BlobPath(blob));
+  ASSERT_OK(SetImmutable(dir.get(), true, dir.path));
+  EXPECT_CODE(Code::kFenced, Run(store->Adopt(blob, 0)));
+  EXPECT_OK(Run(store->Seal(blob)));
+  EXPECT_CODE(Code::kFenced, Run(store->Adopt(blob, 0)));
+  EXPECT_OK(Run(store->Remove(blob)));
+  Close(*store);
+}
+
+// Without the right to take the flag off again nothing sealed could ever be removed.
+TEST_F(FileStoreTest, AttackM8WhoMayNotSetTheFlagDoesNotSeal) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) _exit(1);
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    __user_cap_data_struct none[2] = {};
+    if (syscall(SYS_capset, &header, none) != 0) _exit(2);
+    Executor own;
+    auto mine = FileStore::Open(own, {.path = path(), .create = true, .reserve_bytes = 0});
+    if (!mine.ok()) _exit(3);
+    if ((*mine)->info().capabilities.seal != SealKind::kNone) _exit(4);
+    const BlobId blob{.owner = own.NewUuid(), .epoch = 1};
+    _exit(own.RunUntilDone((*mine)->Seal(blob)).code() == Code::kUnsupported ? 0 : 5);
+  }
+  int how = 0;
+  ASSERT_EQ(waitpid(child, &how, 0), child);
+  ASSERT_TRUE(WIFEXITED(how));
+  EXPECT_EQ(WEXITSTATUS(how), 0);
 }
 
 // A file that a blob had and has no more is an error for every reader, and for the writer.
@@ -328,62 +331,6 @@ TEST_F(FileStoreTest, ADamagedChunkIsNamedAndMendedByPuttingItAgain) {
   EXPECT_NE(read.status().message().find(file), std::string::npos);
   ASSERT_OK(Run(store->PutChunk(id, data)));
   EXPECT_EQ(*Run(store->GetChunk(id)), data);
-  Close(*store);
-}
-
-// A small file system of its own.
-class FullDiskTest : public FileStoreTest {
- protected:
-  void SetUp() override {
-    fs::create_directory(path());
-    mounted_ = mount("none", path().c_str(), "tmpfs", 0, "size=8M") == 0;
-    if (!mounted_) GTEST_SKIP() << "no right to mount a small file system";
-  }
-  void TearDown() override {
-    if (mounted_) umount2(path().c_str(), MNT_DETACH);
-  }
-  bool mounted_ = false;
-};
-
-TEST_F(FullDiskTest, AttackS14AFullStoreStillTakesLogsRecordsAndRemovalsAndNoData) {
-  auto store = Open({.reserve_bytes = 3 * kMiB});
-  const BlobId blob = NewBlob();
-  const LogId log = LogId::Journal(executor.NewUuid(), 1, 1);
-  ASSERT_OK(Run(store->Adopt(blob, 0)));
-  ASSERT_OK(Run(store->AdoptLog(log, 0)));
-  Status status;
-  const Bytes data = Pattern(16 * kKiB, 1);
-  uint64_t offset = 0;
-  for (; status.ok(); offset += data.size()) status = Run(store->Write(blob, offset, data, {}));
-  EXPECT_EQ(status.code(), Code::kNoSpace) << status.ToString();
-  EXPECT_GE(offset, 4 * kMiB);
-  EXPECT_OK(Run(store->Reserve(log, 256 * kKiB)));
-  EXPECT_OK(Run(store->Append(log, 0, Pattern(512 * kKiB, 2))));
-  const RecordKey key = RecordKey::Of(RecordKind::kHeader, executor.NewUuid());
-  const auto made = Run(store->SwapRecord(key, 0, Pattern(9'000, 3), executor.NewUuid()));
-  ASSERT_TRUE(made.ok()) << made.status().ToString();
-  EXPECT_OK(Run(store->RemoveRecord(key, *made, executor.NewUuid())));
-  EXPECT_OK(Run(store->Remove(blob)));
-  EXPECT_GE(Run(store->GetCapacity())->reserve_bytes, 2 * kMiB);
-  Close(*store);
-}
-
-// A mount identity that comes back would prove a cache that was lost.
-TEST_F(FullDiskTest, AttackR11AnotherMountIsAnotherCache) {
-  const CacheIdentity first = Open({.reserve_bytes = 4'096})->info().cache;
-  const CacheIdentity same = Open({.reserve_bytes = 4'096})->info().cache;
-  ASSERT_EQ(umount2(path().c_str(), MNT_DETACH), 0);
-  ASSERT_EQ(mount("none", path().c_str(), "tmpfs", 0, "size=8M"), 0);
-  const CacheIdentity second = Open({.reserve_bytes = 4'096})->info().cache;
-  if (!first.trusted) GTEST_SKIP() << "this kernel has no unique mount identity";
-  EXPECT_TRUE(same.Proves(first));
-  EXPECT_FALSE(second.Proves(first));
-}
-
-TEST_F(FullDiskTest, AFileSystemWithoutTheFlagCannotSeal) {
-  auto store = Open({.reserve_bytes = 4'096});
-  EXPECT_EQ(store->info().capabilities.seal, SealKind::kNone);
-  EXPECT_CODE(Code::kUnsupported, Run(store->Seal(NewBlob())));
   Close(*store);
 }
 

@@ -300,6 +300,23 @@ TEST_F(RecordDirsTest, ForeignNamesAreSkippedAndKept) {
   EXPECT_TRUE(std::filesystem::exists(PathOf(key) / "note"));
 }
 
+// NFS renames a file that is removed while somebody has it open, and again if that is removed.
+TEST_F(RecordDirsTest, AttackM3WhatNfsKeepsOfARemovedFileIsNeitherARecordNorTouched) {
+  RecordDirs dirs = Open();
+  const RecordKey key = NewKey();
+  const uint64_t version = *dirs.Swap(key, 0, Pattern(9, 0), NewUuid());
+  const auto kept = PathOf(key) / ".nfs0001";
+  std::ofstream(kept) << "x";
+  ASSERT_OK(dirs.Remove(key, version, NewUuid()));
+  EXPECT_TRUE(std::filesystem::exists(kept));
+  EXPECT_CODE(Code::kNotFound, dirs.Get(key, ReadFor::kAct));
+  ASSERT_TRUE(dirs.Sweep(false).ok());
+  EXPECT_TRUE(std::filesystem::exists(kept));
+  const auto remade = dirs.Swap(key, 0, Pattern(9, 1), NewUuid());
+  ASSERT_TRUE(remade.ok()) << remade.status().ToString();
+  EXPECT_GT(*remade, version);
+}
+
 // Versions, each with the operation that was told to have made it.
 TEST_F(RecordDirsTest, AttackF5ManyThreadsNeverWinTheSameVersionTwice) {
   constexpr int kThreads = 4, kRounds = 60;
