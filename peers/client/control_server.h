@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "peers/client/alarm.h"
 #include "peers/client/control_session.h"
+#include "xseg/base/alarm.h"
 #include "xseg/base/fd.h"
 #include "xseg/base/sync.h"
 #include "xseg/base/task.h"

@@ -152,6 +152,8 @@ Result<Bytes> EncodeLeaseRecord(const LeaseRecord& record) {
   out.Put(record.pid);
   out.Put(static_cast<uint8_t>(record.ended));
   out.Zeros(3);
+  out.Put(record.pid_namespace);
+  out.Put(record.start_ticks);
   out.Text(record.node);
   out.Text(record.control_address);
   return FinishChecked(&out);
@@ -171,6 +173,8 @@ Result<LeaseRecord> DecodeLeaseRecord(ConstSpan bytes, const Uuid& incarnation) 
   const auto ended = in.Get<uint8_t>();
   record.ended = ended == 1;
   if (ended > 1 || !IsAllZero(in.Raw(3))) in.Fail();
+  record.pid_namespace = in.Get<uint64_t>();
+  record.start_ticks = in.Get<uint64_t>();
   record.node = in.Text(kMaxLeaseText);
   record.control_address = in.Text(kMaxLeaseText);
   if (!in.done()) return BadBody(what);

@@ -60,8 +60,12 @@ struct LeaseRecord {
   Uuid incarnation;
   std::string node;             // For people: host name and state directory.
   std::string control_address;  // "unix:PATH".
+  // Which process it is: a pid means something in its namespace of its boot, and names one process
+  // of it together with the time at which that started. 0: not known.
   Uuid boot;
   uint32_t pid = 0;
+  uint64_t pid_namespace = 0;
+  uint64_t start_ticks = 0;
   int64_t term_ns = 0;
   uint64_t renewals = 0;
   bool ended = false;  // Said by its owner: everything was released.

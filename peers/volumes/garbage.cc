@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "peers/format/records.h"
-#include "xseg/base/process.h"
 
 namespace atl {
 namespace {
@@ -192,7 +191,7 @@ Task<Status> GarbageCollector::RemoveLeases(Store* store) {
     // A damaged one says nothing; it harms nobody either.
     if (lease.code() == Code::kCorrupt) continue;
     if (!lease.ok()) co_return lease.status();
-    const bool dead = lease->ended || (lease->boot == identity_.boot && !IsAlive({lease->pid}));
+    const bool dead = IsKnownDead(*lease, identity_);
     if (!dead) continue;
     const auto record = co_await store->GetRecord(key, ReadFor::kAct);
     if (!record.ok()) continue;

@@ -7,8 +7,14 @@
 
 namespace atl {
 
+void IdentifyProcess(NodeIdentity* identity) {
+  identity->boot = ThisBoot();
+  identity->process = ThisProcess();
+  identity->pid_namespace = ThisPidNamespace();
+}
+
 LeaseKeeper::LeaseKeeper(Env* env, Store* store, const NodeIdentity* identity)
-    : env_(env), store_(store), identity_(identity) {}
+    : env_(env), store_(store), identity_(identity), alarm_(*env) {}
 
 LeaseKeeper::~LeaseKeeper() = default;
 
@@ -34,7 +40,9 @@ Task<Status> LeaseKeeper::Renew() {
   record.node = identity_->node;
   record.control_address = identity_->control_address;
   record.boot = identity_->boot;
-  record.pid = identity_->pid;
+  record.pid = identity_->process.pid;
+  record.pid_namespace = identity_->pid_namespace;
+  record.start_ticks = identity_->process.start_ticks;
   record.term_ns = identity_->lease_term_ns;
   record.renewals = ++renewals_;
   CO_ASSIGN_OR_RETURN(const Bytes bytes, EncodeLeaseRecord(record));
@@ -45,24 +53,20 @@ Task<Status> LeaseKeeper::Renew() {
 }
 
 Task<void> LeaseKeeper::RenewLoop() {
-  // Short sleeps while stopping is asked for are not worth a timer that can be cancelled: a third
-  // of the term is cut into naps.
-  constexpr int64_t kNap = 100 * kMillisecond;
-  int64_t next_ns = env_->BootNs() + identity_->lease_term_ns / 3;
-  while (!stopping_) {
-    const int64_t left = next_ns - env_->BootNs();
-    if (left > 0) {
-      co_await env_->Sleep(std::min(left, kNap));
-      continue;
-    }
+  int64_t pause_ns = identity_->lease_term_ns / 3;
+  while (true) {
+    co_await alarm_.Sleep(pause_ns);
+    if (stopping_) co_return;
     const Status status = co_await Renew();
+    if (stopping_) co_return;
     // Trying again soon: the term has two more thirds.
-    next_ns = env_->BootNs() + identity_->lease_term_ns / (status.ok() ? 3 : 30);
+    pause_ns = identity_->lease_term_ns / (status.ok() ? 3 : 30);
   }
 }
 
 Task<void> LeaseKeeper::Stop() {
   stopping_ = true;
+  alarm_.Ring();
   co_await loop_.Join();
   if (!started_) co_return;
   const RecordKey key = RecordKey::Of(RecordKind::kLease, identity_->incarnation);
@@ -83,6 +87,13 @@ Task<Status> EndLease(Env* env, Store* store, Uuid incarnation) {
   if (record.code() == Code::kNotFound) co_return OkStatus();
   if (!record.ok()) co_return record.status();
   co_return co_await store->RemoveRecord(key, record->version, env->NewUuid());
+}
+
+bool IsKnownDead(const LeaseRecord& lease, const NodeIdentity& identity) {
+  if (lease.ended) return true;
+  const bool visible = lease.boot == identity.boot && lease.pid_namespace != 0 &&
+                       lease.pid_namespace == identity.pid_namespace;
+  return visible && !IsAlive({lease.pid, lease.start_ticks});
 }
 
 Uuid ThisBoot() {

@@ -13,7 +13,9 @@
 
 #include "peers/format/records.h"
 #include "peers/store/store_set.h"
+#include "xseg/base/alarm.h"
 #include "xseg/base/env.h"
+#include "xseg/base/process.h"
 #include "xseg/base/sync.h"
 
 namespace atl {
@@ -23,9 +25,13 @@ struct NodeIdentity {
   std::string node;             // "HOST:STATE", for people.
   std::string control_address;  // "unix:PATH".
   Uuid boot;
-  uint32_t pid = 0;
+  ProcessId process;
+  uint64_t pid_namespace = 0;
   int64_t lease_term_ns = 15 * kSecond;
 };
+
+// Says that the identity is of this process.
+void IdentifyProcess(NodeIdentity* identity);
 
 // Our lease in one store.
 class LeaseKeeper {
@@ -54,6 +60,7 @@ class LeaseKeeper {
   bool started_ = false;
   bool stopping_ = false;
   Mutex mutex_;
+  Alarm alarm_;
   TaskGroup loop_;
 };
 
@@ -61,6 +68,10 @@ class LeaseKeeper {
 Task<Result<LeaseRecord>> ReadLease(Store* store, Uuid incarnation);
 // Says for a predecessor, known to be dead, that its lease has ended.
 Task<Status> EndLease(Env* env, Store* store, Uuid incarnation);
+
+// Whether the incarnation has ended for certain: it said so, or its process is one that we could
+// see and do not. A pid of another host or of another pid namespace proves nothing.
+bool IsKnownDead(const LeaseRecord& lease, const NodeIdentity& identity);
 
 Uuid ThisBoot();
 

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "xseg/base/process.h"
-
 namespace atl {
 namespace {
 
@@ -46,8 +44,7 @@ Task<bool> Locks::IsLive(Store* store, Uuid incarnation) {
   if (incarnation == identity_->incarnation) co_return true;
   const auto lease = co_await ReadLease(store, incarnation);
   if (lease.code() == Code::kNotFound) co_return false;
-  if (!lease.ok() || lease->boot != identity_->boot) co_return true;
-  co_return !lease->ended && IsAlive({lease->pid});
+  co_return !lease.ok() || !IsKnownDead(*lease, *identity_);
 }
 
 Task<Status> Locks::CheckGone(Store* store, Uuid incarnation, std::string name, BlobId blob) {
@@ -56,8 +53,8 @@ Task<Status> Locks::CheckGone(Store* store, Uuid incarnation, std::string name, 
   if (!lease.ok() && lease.code() != Code::kCorrupt) co_return lease.status();
   if (lease.ok() && lease->ended) co_return OkStatus();
   if (store->info().capabilities.proves_death && (!lease.ok() || lease->boot == identity_->boot)) {
-    const bool runs = !lease.ok() || IsAlive({lease->pid});
-    const Status adopted = co_await store->Adopt(blob, runs ? kWaitForRunning : kWaitForDead);
+    const bool dead = lease.ok() && IsKnownDead(*lease, *identity_);
+    const Status adopted = co_await store->Adopt(blob, dead ? kWaitForDead : kWaitForRunning);
     if (adopted.code() != Code::kBusy) co_return adopted;
   }
   if (!lease.ok()) co_return lease.status().With(name + " is in use");

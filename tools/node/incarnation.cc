@@ -52,8 +52,7 @@ NodeIdentity MakeIdentity(const NodeConfig& config, const Uuid& incarnation) {
   identity.incarnation = incarnation;
   identity.node = std::string(host) + ":" + config.state_dir;
   identity.control_address = "unix:" + config.control_socket();
-  identity.boot = ThisBoot();
-  identity.pid = static_cast<uint32_t>(getpid());
+  IdentifyProcess(&identity);
   identity.lease_term_ns = config.lease_seconds * kSecond;
   return identity;
 }

@@ -2,6 +2,7 @@
 #include "xseg/base/process.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -13,13 +14,13 @@
 namespace atl {
 namespace {
 
-struct Stat {
+struct ProcessStat {
   char state = 0;
   uint64_t start_ticks = 0;
 };
 
 // "pid (name) state ppid ..." where the name may hold anything: fields count from its last ')'.
-bool ReadStat(uint32_t pid, Stat* out) {
+bool ReadStat(uint32_t pid, ProcessStat* out) {
   char path[64];
   std::snprintf(path, sizeof(path), "/proc/%u/stat", pid);
   const Fd fd(open(path, O_RDONLY | O_CLOEXEC));
@@ -47,13 +48,18 @@ bool ReadStat(uint32_t pid, Stat* out) {
 
 ProcessId ThisProcess() {
   ProcessId self{static_cast<uint32_t>(getpid()), 0};
-  Stat stat;
+  ProcessStat stat;
   if (ReadStat(self.pid, &stat)) self.start_ticks = stat.start_ticks;
   return self;
 }
 
+uint64_t ThisPidNamespace() {
+  struct stat found;
+  return stat("/proc/self/ns/pid", &found) == 0 ? found.st_ino : 0;
+}
+
 bool IsAlive(const ProcessId& process) {
-  Stat stat;
+  ProcessStat stat;
   if (process.pid == 0 || !ReadStat(process.pid, &stat)) return false;
   if (stat.state == 'Z' || stat.state == 'X') return false;
   return process.start_ticks == 0 || process.start_ticks == stat.start_ticks;

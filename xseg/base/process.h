@@ -16,6 +16,9 @@ struct ProcessId {
 };
 
 ProcessId ThisProcess();
+// Names the pid namespace in which this process sees pids, among those of this boot; 0 if it is not
+// known. The pids of another one (a container's) mean nothing here.
+uint64_t ThisPidNamespace();
 // False once the process has ended, a zombie included. With start_ticks 0 any process of that pid
 // counts.
 bool IsAlive(const ProcessId& process);

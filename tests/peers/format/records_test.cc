@@ -35,6 +35,8 @@ LeaseRecord RandomLease(RandomValues* random) {
           .control_address = "unix:" + random->Text(0, 100),
           .boot = random->NewUuid(),
           .pid = static_cast<uint32_t>(random->Word()),
+          .pid_namespace = random->Word(),
+          .start_ticks = random->Word(),
           .term_ns = static_cast<int64_t>(random->In(1, INT64_MAX)),
           .renewals = random->Word(),
           .ended = random->Chance(2)};
@@ -120,6 +122,8 @@ TEST(LeaseRecord, ReadsBackAsWritten) {
     EXPECT_EQ(read->control_address, record.control_address);
     EXPECT_EQ(read->boot, record.boot);
     EXPECT_EQ(read->pid, record.pid);
+    EXPECT_EQ(read->pid_namespace, record.pid_namespace);
+    EXPECT_EQ(read->start_ticks, record.start_ticks);
     EXPECT_EQ(read->term_ns, record.term_ns);
     EXPECT_EQ(read->renewals, record.renewals);
     EXPECT_EQ(read->ended, record.ended);

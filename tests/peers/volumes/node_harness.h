@@ -35,11 +35,20 @@ class HookFilter final : public ForwardingStore {
   std::function<Task<void>(const StoreCall&)> hold;
   // Not ok: the call is refused with that.
   std::function<Status(const StoreCall&)> fail;
+  // The first call for which it is true waits from `stopped` until `go`, and is made then.
+  std::function<bool(const StoreCall&)> stops;
+  Event stopped;
+  Event go;
 
  private:
   Task<Status> Before(const StoreCall& call) override {
     if (before) before(call);
     if (hold) co_await hold(call);
+    if (stops && stops(call)) {
+      stops = nullptr;
+      stopped.Set();
+      co_await go;
+    }
     co_return fail ? fail(call) : OkStatus();
   }
   Task<Status> After(const StoreCall& call, Status outcome) override {
@@ -68,6 +77,7 @@ class MemoryNode {
     auto filter = std::make_unique<HookFilter>(std::move(store));
     filter_ = filter.get();
     NodeIdentity identity;
+    IdentifyProcess(&identity);
     identity.incarnation = env->NewUuid();
     identity.node = std::move(options.name);
     identity.lease_term_ns = options.lease_term_ns;
