@@ -39,7 +39,7 @@ struct Bench {
     stores.Add(std::move(filter));
     identity.incarnation = executor.NewUuid();
     identity.node = "bench";
-    identity.boot = ThisBoot();
+    IdentifyProcess(&identity);
     atoll = std::make_unique<LocalAtoll>(&executor, &stores, &maps, &buffers, identity);
   }
 

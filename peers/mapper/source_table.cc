@@ -59,8 +59,7 @@ Result<Root> SourceTable::ToRoot(const CountChanges& changes) const {
     if (source.count > 0) root.sources.emplace(index, source);
   }
   if (root.sources.size() > kMaxSources) {
-    return Status(Code::kLimit,
-                  fmt::format("a map has at most {} sources; remove snapshots", kMaxSources));
+    return Status(Code::kLimit, fmt::format("a map has at most {} sources", kMaxSources));
   }
   return root;
 }

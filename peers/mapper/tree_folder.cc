@@ -63,6 +63,11 @@ Task<Result<NodePointer>> TreeFolder::FoldNode(NodePointer old, int level, uint6
     }
     at += span;
   }
+  for (uint64_t i = 0; rewrite_all_ && i < kFanout; ++i) {
+    NodePointer& child = inner.children[i];
+    if (!child.is_node() || IsNew(child)) continue;
+    CO_ASSIGN_OR_RETURN(child, co_await FoldNode(child, level - 1, first + i * span));
+  }
   if (old.is_node()) Count(old.blob(), -1);
   SourceIndex source;
   if (IsUniform(inner, &source)) co_return NodePointer::Uniform(source);

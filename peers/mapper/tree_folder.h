@@ -47,7 +47,11 @@ class TreeFolder {
  public:
   // All outlive the folder; `changes` and the tree's top do not change meanwhile.
   TreeFolder(MapTree* tree, const IntervalMap* changes, NodeWriter* writer)
-      : tree_(tree), changes_(changes), writer_(writer) {}
+      : tree_(tree), changes_(changes), writer_(writer), start_(writer->place().offset) {}
+
+  // Writes every node anew, not only those along the changed paths, so that no older node blob is
+  // used any more.
+  void RewriteAll() { rewrite_all_ = true; }
 
   // The top of the new tree. Its nodes may still be in the writer.
   Task<Result<NodePointer>> Fold();
@@ -56,6 +60,9 @@ class TreeFolder {
  private:
   Task<Result<NodePointer>> FoldNode(NodePointer old, int level, uint64_t first);
   Task<Result<NodePointer>> FoldLeaf(NodePointer old, uint64_t first);
+  bool IsNew(NodePointer node) const {
+    return node.blob() == writer_->index() && node.offset() >= start_;
+  }
   // Takes everything under `pointer` out of the counts.
   Task<Status> Retire(NodePointer pointer, int level, uint64_t first);
   Task<Status> Breathe();
@@ -64,6 +71,8 @@ class TreeFolder {
   MapTree* tree_;
   const IntervalMap* changes_;
   NodeWriter* writer_;
+  const uint64_t start_;  // What the writer puts from here on is of this fold.
+  bool rewrite_all_ = false;
   SourceTable::CountChanges counts_;
   uint64_t steps_ = 0;
 };

@@ -245,7 +245,15 @@ bool VolumeMap::wants_pin() const {
          active_->changes.memory_bytes() >= kPinMemoryBytes;
 }
 
+bool VolumeMap::is_near_source_limit() const {
+  return table_.live_count() + kSourceMargin > kMaxSources;
+}
+
 Task<Status> VolumeMap::PreparePin() {
+  // What was overwritten leaves the table by a fold only.
+  if (is_near_source_limit() && !layers_.empty()) {
+    CO_RETURN_IF_ERROR(co_await FoldOldest(layers_.size()));
+  }
   while (layers_.size() + 1 > kMaxReplayJournals ||
          frozen_entries() + journal_->entries() > kMaxReplayEntries) {
     if (layers_.empty()) break;
@@ -268,7 +276,7 @@ Task<Status> VolumeMap::Pin(PinChange change) {
       frozen_entries() + pinned.entries > kMaxReplayEntries) {
     co_return Status(Code::kConflict, "the replay list has filled up meanwhile");
   }
-  if (new_epoch && table_.live_count() + kSourceMargin > kMaxSources) {
+  if (new_epoch && is_near_source_limit()) {
     co_return Status(Code::kLimit,
                      fmt::format("volume {} reads from {} sources and a map has at most {}; copy "
                                  "it with export and import to go on taking snapshots",

@@ -101,7 +101,15 @@ class VolumeMap final : public MapApi {
   // --- volume_map_fold.cc
   Task<Status> FoldOldest(size_t count);
   Task<Status> FoldLocked(size_t count);
-  Task<Status> PublishFold(const Root& root, size_t count, NodePlace place, ConstSpan encoded);
+  // Nodes and a root as they were written, to be published and then to be gone on with.
+  struct Folded {
+    RootPointer root;
+    NodePointer top;
+    SourceTable::CountChanges counts;
+  };
+  Task<Result<Folded>> WriteFold(LogId log, SourceIndex index, const IntervalMap* changes,
+                                 bool rewrite_all);
+  Task<Status> PublishFold(size_t count, RootPointer root);
   void FoldInBackground();
   Task<void> BackgroundFold();
   bool wants_fold() const;
@@ -112,6 +120,8 @@ class VolumeMap final : public MapApi {
   bool ToPieces(ByteRange range, MapPieces* out) const;
   void ApplyEntry(const JournalEntry& entry);
   uint64_t AdmittedLength(uint64_t admitted) const;
+  // No new epoch may begin: the rest of the table is for node blobs.
+  bool is_near_source_limit() const;
   // Swaps a header that is still of this generation.
   Task<Status> SwapHeader(HeaderChange change);
   Task<Status> GiveUpOld(LogId journal, std::optional<BlobId> blob);

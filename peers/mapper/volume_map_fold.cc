@@ -60,38 +60,51 @@ Task<Status> VolumeMap::FoldLocked(size_t count) {
       if (++steps % 1024 == 0) co_await Yield{};
     }
   }
-  NodeWriter writer(&store, log, index, node_position_);
-  TreeFolder folder(&tree_, count > 1 ? &merged : &layers_[0]->changes, &writer);
-  auto top = co_await folder.Fold();
-  node_position_ = writer.position();
-  if (!top.ok()) co_return top.status();
-  CO_ASSIGN_OR_RETURN(Root root, table_.ToRoot(folder.counts()));
-  root.top = *top;
-  const NodePlace place = writer.place();
-  CO_ASSIGN_OR_RETURN(const Bytes encoded, EncodeRoot(root, place));
-  writer.out()->Raw(encoded);
-  const Status written = co_await writer.Flush();
-  node_position_ = writer.position();
-  CO_RETURN_IF_ERROR(written);
+  const IntervalMap* changes = count > 1 ? &merged : &layers_[0]->changes;
+  auto folded = co_await WriteFold(log, index, changes, false);
+  // The node blobs of earlier lives have filled the table: one takes the place of all of them.
+  if (folded.code() == Code::kLimit) folded = co_await WriteFold(log, index, changes, true);
+  if (!folded.ok()) co_return folded.status();
   CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
-  CO_RETURN_IF_ERROR(co_await PublishFold(root, count, place, encoded));
-  table_.Apply(folder.counts());
-  tree_.SetTop(root.top);
+  CO_RETURN_IF_ERROR(co_await PublishFold(count, folded->root));
+  table_.Apply(folded->counts);
+  tree_.SetTop(folded->top);
   layers_.erase(layers_.begin(), layers_.begin() + static_cast<ptrdiff_t>(count));
   co_return OkStatus();
 }
 
-Task<Status> VolumeMap::PublishFold(const Root& root, size_t count, NodePlace place,
-                                    ConstSpan encoded) {
+Task<Result<VolumeMap::Folded>> VolumeMap::WriteFold(LogId log, SourceIndex index,
+                                                     const IntervalMap* changes, bool rewrite_all) {
+  NodeWriter writer(&stores_->at(home_), log, index, node_position_);
+  TreeFolder folder(&tree_, changes, &writer);
+  if (rewrite_all) folder.RewriteAll();
+  auto top = co_await folder.Fold();
+  if (!top.ok()) {
+    node_position_ = writer.position();
+    co_return top.status();
+  }
+  auto root = table_.ToRoot(folder.counts());
+  Bytes encoded;
+  const NodePlace place = writer.place();
+  if (root.ok()) {
+    root->top = *top;
+    CO_ASSIGN_OR_RETURN(encoded, EncodeRoot(*root, place));
+    writer.out()->Raw(encoded);
+  }
+  const Status written = co_await writer.Flush();
+  node_position_ = writer.position();
+  if (!root.ok()) co_return root.status();
+  CO_RETURN_IF_ERROR(written);
+  const auto length = static_cast<uint32_t>(encoded.size());
+  const RootPointer pointer{geometry_.uuid, log.epoch, stores_->at(home_).info().uuid,
+                            place.offset,   length,    RootChecksum(encoded)};
+  co_return Folded{pointer, *top, folder.counts()};
+}
+
+Task<Status> VolumeMap::PublishFold(size_t count, RootPointer next) {
   const RootPointer old_root = header_.header.map.root;
   std::vector<ReplayJournal> folded;
   for (size_t i = 0; i < count; ++i) folded.push_back(layers_[i]->journal);
-  RootPointer next{geometry_.uuid,
-                   place.log.epoch,
-                   stores_->at(home_).info().uuid,
-                   place.offset,
-                   static_cast<uint32_t>(encoded.size()),
-                   RootChecksum(encoded)};
   co_return co_await SwapHeader([&](Header* header) -> Status {
     auto& replay = header->map.replay;
     const bool fits = header->map.root == old_root && replay.size() >= folded.size() &&

@@ -77,7 +77,6 @@ class MemoryNode {
     auto filter = std::make_unique<HookFilter>(std::move(store));
     filter_ = filter.get();
     NodeIdentity identity;
-    IdentifyProcess(&identity);
     identity.incarnation = env->NewUuid();
     identity.node = std::move(options.name);
     identity.lease_term_ns = options.lease_term_ns;

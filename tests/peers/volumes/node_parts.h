@@ -4,8 +4,6 @@
 // ATOLL_PLACEMENT=isolated store, mapper and composer talk over a segment, else they are one.
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <memory>
 #include <string_view>
@@ -27,8 +25,7 @@ class NodeParts {
   template <typename Run>
   NodeParts(Env* env, std::unique_ptr<Store> store, NodeIdentity identity, Run run)
       : identity_(std::move(identity)), maps_(env, &stores_) {
-    identity_.boot = ThisBoot();
-    identity_.pid = static_cast<uint32_t>(getpid());
+    IdentifyProcess(&identity_);
     Store* bare = store.get();
     stores_.Add(std::move(store));
     if (IsIsolated()) {
