@@ -14,6 +14,7 @@
 #include "peers/store/memory/memory_store.h"
 #include "peers/volumes/local_atoll.h"
 #include "tests/peers/volumes/node_parts.h"
+#include "xseg/base/sync.h"
 #include "xseg/base/test_env.h"
 
 namespace atl {
@@ -39,6 +40,11 @@ class HookFilter final : public ForwardingStore {
   std::function<bool(const StoreCall&)> stops;
   Event stopped;
   Event go;
+  // Not null: the call waits for the event, before it reaches the store; or after, so that it is
+  // done and its caller does not know yet.
+  using Hold = std::function<Event*(const StoreCall&)>;
+  Hold hold_before;
+  Hold hold_after;
 
  private:
   Task<Status> Before(const StoreCall& call) override {
@@ -49,11 +55,13 @@ class HookFilter final : public ForwardingStore {
       stopped.Set();
       co_await go;
     }
+    if (Event* event = hold_before ? hold_before(call) : nullptr) co_await *event;
     co_return fail ? fail(call) : OkStatus();
   }
   Task<Status> After(const StoreCall& call, Status outcome) override {
     const Hook hook = after;  // It may take itself away.
     if (hook) hook(call);
+    if (Event* event = hold_after ? hold_after(call) : nullptr) co_await *event;
     co_return outcome;
   }
 };
