@@ -350,9 +350,9 @@ Task<uint64_t> MapBytes(Bench* bench, std::string name) {
   CHECK(info.ok()) << info.status().ToString();
   const auto header = co_await ReadHeader(&bench->stores.at(0), info->uuid, ReadFor::kLook);
   CHECK(header.ok());
-  const auto reach = co_await ReachOf(&bench->stores, header->header);
-  CHECK(reach.ok());
-  for (const LogId& log : reach->logs) {
+  Reach reach;
+  CHECK((co_await AddReachOf(&bench->stores, header->header, &reach)).ok());
+  for (const LogId& log : reach.logs) {
     const auto usage = co_await bench->stores.at(0).LogUsage(log);
     if (usage.ok()) bytes += *usage;
   }

@@ -4,25 +4,13 @@
 #include <fmt/format.h>
 
 #include "peers/format/records.h"
+#include "peers/volumes/lost.h"
 
 namespace atl {
 namespace {
 
 constexpr int kMaxPasses = 20;
 constexpr size_t kMaxItems = 10'000;
-
-// Every key of a kind.
-Task<Result<std::vector<RecordKey>>> AllKeys(Store* store, RecordKind kind) {
-  std::vector<RecordKey> all;
-  std::optional<RecordName> after;
-  while (true) {
-    auto page = co_await store->ListRecords(kind, after, kMaxPage);
-    if (!page.ok()) co_return page.status();
-    all.insert(all.end(), page->items.begin(), page->items.end());
-    if (page->last || page->items.empty()) co_return all;
-    after = page->items.back().name;
-  }
-}
 
 }  // namespace
 
@@ -69,9 +57,11 @@ Task<Result<GarbageCollector::Pass>> GarbageCollector::ReadPass() {
       pass.headers[header.uuid] = {header.state, header.refs};
       if (header.state == HeaderState::kRemoved) pass.tombstones[header.uuid] = found.version;
       if (header.pending) pass.pending.insert(header.pending->uuid);
-      auto reach = co_await ReachOf(stores_, header);
-      if (!reach.ok()) co_return reach.status();
-      pass.reach.Add(*reach);
+      if (header.state == HeaderState::kLive) {
+        const RecordKey name = NameKey(header.name_space, header.name);
+        pass.names.emplace(name, Named{header.uuid, static_cast<StoreSlot>(i)});
+      }
+      CO_RETURN_IF_ERROR(co_await AddReachOf(stores_, header, &pass.reach));
     }
   }
   co_return pass;
@@ -99,16 +89,45 @@ Task<Result<GcReport>> GarbageCollector::Run(bool dry_run) {
   if (!settled) {
     co_return Status(Code::kBusy, "headers change all the time; garbage is collected later");
   }
+  CO_RETURN_IF_ERROR(co_await CheckHeaders(candidates, before));
+  CO_RETURN_IF_ERROR(co_await WithdrawLosers(before));
+  CO_RETURN_IF_ERROR(co_await RemoveNames(&stores_->catalog(), before));
   for (size_t i = 0; i < stores_->size(); ++i) {
     Store& store = stores_->at(static_cast<StoreSlot>(i));
     CO_RETURN_IF_ERROR(co_await RemoveUnnamed(&store, candidates[i], before.reach));
-    CO_RETURN_IF_ERROR(co_await RemoveRecords(&store, candidates[i], before));
+    CO_RETURN_IF_ERROR(co_await RemoveLocks(&store, candidates[i], before));
+    CO_RETURN_IF_ERROR(co_await RemoveTombstones(&store, candidates[i], before));
     CO_RETURN_IF_ERROR(co_await RemoveLeases(&store));
     CO_ASSIGN_OR_RETURN(const uint64_t swept, co_await store.Sweep(dry_run_));
     report_.leftovers += swept;
   }
-  CO_RETURN_IF_ERROR(co_await RemoveNames(&stores_->catalog(), before));
   co_return report_;
+}
+
+// Nothing is removed while a resource that was not removed has no header: what it holds would go.
+Task<Status> GarbageCollector::CheckHeaders(const std::vector<Candidates>& candidates,
+                                            const Pass& pass) {
+  std::set<RecordKey> settled;
+  for (const auto& [name, named] : pass.names) settled.insert(name);
+  CO_ASSIGN_OR_RETURN(const std::vector<NameRecord> lost, co_await AllLost(stores_, settled));
+  if (!lost.empty()) {
+    CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(lost[0].store));
+    co_return HeaderMissing(stores_->at(slot), lost[0].uuid, lost[0].name);
+  }
+  // Those whose name record is gone, too.
+  for (size_t i = 0; i < stores_->size(); ++i) {
+    std::set<Uuid> owners;
+    for (const BlobId& blob : candidates[i].blobs) owners.insert(blob.owner);
+    for (const LogId& log : candidates[i].logs) owners.insert(log.owner);
+    Store& store = stores_->at(static_cast<StoreSlot>(i));
+    for (const Uuid& owner : owners) {
+      if (pass.headers.contains(owner)) continue;
+      CO_ASSIGN_OR_RETURN(const bool missing,
+                          co_await IsHeaderMissing(stores_, &store, owner, std::nullopt));
+      if (missing) co_return HeaderMissing(store, owner, "");
+    }
+  }
+  co_return OkStatus();
 }
 
 Task<Status> GarbageCollector::RemoveUnnamed(Store* store, const Candidates& candidates,
@@ -132,71 +151,6 @@ Task<Status> GarbageCollector::RemoveUnnamed(Store* store, const Candidates& can
     if (dry_run_) continue;
     const Status removed = co_await store->RemoveLog(log);
     if (!removed.ok() && removed.code() != Code::kNotFound) co_return removed;
-  }
-  co_return OkStatus();
-}
-
-Task<Status> GarbageCollector::RemoveRecord(Store* store, JudgedRecord record) {
-  if (!dry_run_) {
-    const Status removed =
-        co_await store->RemoveRecord(record.key, record.version, env_->NewUuid());
-    // Whoever changed it meanwhile wants it.
-    if (removed.code() == Code::kConflict || removed.code() == Code::kNotFound) {
-      co_return OkStatus();
-    }
-    CO_RETURN_IF_ERROR(removed);
-  }
-  ++report_.records;
-  Note(record.key.ToString());
-  co_return OkStatus();
-}
-
-// Tombstones that no pending operation can meet any more, and locks of what is gone.
-Task<Status> GarbageCollector::RemoveRecords(Store* store, const Candidates& candidates,
-                                             const Pass& pass) {
-  for (const JudgedRecord& lock : candidates.locks) {
-    const auto header = pass.headers.find(lock.key.uuid());
-    if (header != pass.headers.end() && header->second.state == HeaderState::kLive) continue;
-    CO_RETURN_IF_ERROR(co_await RemoveRecord(store, lock));
-  }
-  for (const auto& [uuid, version] : pass.tombstones) {
-    if (pass.pending.contains(uuid)) continue;
-    const JudgedRecord tombstone{RecordKey::Of(RecordKind::kHeader, uuid), version};
-    CO_RETURN_IF_ERROR(co_await RemoveRecord(store, tombstone));
-  }
-  co_return OkStatus();
-}
-
-// Names of tombstones. A name without any header may be of a maker who is at work.
-Task<Status> GarbageCollector::RemoveNames(Store* store, const Pass& pass) {
-  CO_ASSIGN_OR_RETURN(const auto names, co_await AllKeys(store, RecordKind::kName));
-  for (const RecordKey& key : names) {
-    const auto record = co_await store->GetRecord(key, ReadFor::kLook);
-    if (record.code() == Code::kNotFound) continue;
-    if (!record.ok()) co_return record.status();
-    CO_ASSIGN_OR_RETURN(const NameRecord name, DecodeNameRecord(record->payload, key));
-    if (!pass.tombstones.contains(name.uuid)) continue;
-    const JudgedRecord judged{key, record->version};
-    CO_RETURN_IF_ERROR(co_await RemoveRecord(store, judged));
-  }
-  co_return OkStatus();
-}
-
-Task<Status> GarbageCollector::RemoveLeases(Store* store) {
-  CO_ASSIGN_OR_RETURN(const auto leases, co_await AllKeys(store, RecordKind::kLease));
-  for (const RecordKey& key : leases) {
-    if (key.uuid() == identity_.incarnation) continue;
-    const auto lease = co_await ReadLease(store, key.uuid());
-    if (lease.code() == Code::kNotFound) continue;
-    // A damaged one says nothing; it harms nobody either.
-    if (lease.code() == Code::kCorrupt) continue;
-    if (!lease.ok()) co_return lease.status();
-    const bool dead = IsKnownDead(*lease, identity_);
-    if (!dead) continue;
-    const auto record = co_await store->GetRecord(key, ReadFor::kAct);
-    if (!record.ok()) continue;
-    const JudgedRecord judged{key, record->version};
-    CO_RETURN_IF_ERROR(co_await RemoveRecord(store, judged));
   }
   co_return OkStatus();
 }

@@ -5,7 +5,8 @@
 //
 //   1. list blobs, logs and locks             (what is made later is no candidate)
 //   2. read all headers, again and again, until two passes saw the same ones with the same `refs`
-//   3. what neither of the two passes names goes
+//   3. is the header of anything missing? Then nothing is removed (lost.h)
+//   4. what neither of the two passes names goes; of a removed resource its tombstone last
 //
 // One pass is not enough: a listing is not atomic, and a map may be cloned past it while the
 // original is removed. A header names a blob before its first byte is written, and `refs` counts
@@ -37,10 +38,15 @@ class GarbageCollector {
     uint64_t refs;
     friend bool operator==(const Seen&, const Seen&) = default;
   };
+  struct Named {
+    Uuid uuid;
+    StoreSlot slot = 0;
+  };
   struct Pass {
     std::map<Uuid, Seen> headers;
-    std::map<Uuid, uint64_t> tombstones;  // uuid -> version
-    std::set<Uuid> pending;               // Named by pending operations.
+    std::map<Uuid, uint64_t> tombstones;    // uuid -> version
+    std::set<Uuid> pending;                 // Named by pending operations.
+    std::multimap<RecordKey, Named> names;  // What live headers are called.
     Reach reach;
   };
   // A record as it was judged: it is removed only if it has not changed since.
@@ -57,8 +63,13 @@ class GarbageCollector {
   Task<Result<Pass>> ReadPass();
   Task<Result<Candidates>> ListCandidates(Store* store);
   Task<Status> RemoveUnnamed(Store* store, const Candidates& candidates, const Reach& keep);
-  Task<Status> RemoveRecords(Store* store, const Candidates& candidates, const Pass& pass);
+  // kCorrupt if a header is missing.
+  Task<Status> CheckHeaders(const std::vector<Candidates>& candidates, const Pass& pass);
+  Task<Status> WithdrawLosers(const Pass& pass);
   Task<Status> RemoveNames(Store* store, const Pass& pass);
+  Task<Status> RemoveLocks(Store* store, const Candidates& candidates, const Pass& pass);
+  Task<Status> RemoveTombstones(Store* store, const Candidates& candidates, const Pass& pass);
+  static Candidates LeftOf(const Candidates& candidates, const Reach& keep);
   Task<Status> RemoveLeases(Store* store);
   Task<Status> RemoveRecord(Store* store, JudgedRecord record);
   void Note(std::string item);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "peers/volumes/local_atoll.h"
+#include "peers/volumes/lost.h"
 #include "peers/volumes/transitions.h"
 
 namespace atl {
@@ -72,12 +73,14 @@ Task<Status> LocalAtoll::CommitRename(StoreSlot slot, Uuid uuid, Uuid name_space
   Store& store = stores_->at(slot);
   const RecordKey key = RecordKey::Of(RecordKind::kHeader, uuid);
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
-    // Claimed anew for each try: a swap may have been lost to somebody who took the name over.
-    CO_RETURN_IF_ERROR(co_await names_.Claim(name_space, name, uuid, store.info().uuid));
+    // Read first: who takes the claimed name over swaps the header, so that ours is lost. Claimed
+    // anew for each try, for that is how we learn of it.
     CO_ASSIGN_OR_RETURN(VersionedHeader now, co_await ReadHeader(&store, uuid, ReadFor::kAct));
     if (now.header.state != HeaderState::kLive) {
+      CO_RETURN_IF_ERROR(co_await names_.Withdraw(name_space, name, uuid));
       co_return Status(Code::kNotFound, fmt::format("{} was removed", now.header.name));
     }
+    CO_RETURN_IF_ERROR(co_await names_.Claim(name_space, name, uuid, store.info().uuid));
     now.header.name = name;
     now.header.modified_ns = env_->WallNs();
     CO_ASSIGN_OR_RETURN(const Bytes bytes, EncodeHeader(now.header));
@@ -90,7 +93,14 @@ Task<Status> LocalAtoll::CommitRename(StoreSlot slot, Uuid uuid, Uuid name_space
 
 // lock to removing -> header to removed (the commit) -> name record gone. Space is freed by GC.
 Task<Status> LocalAtoll::Remove(ResourceRef ref) {
-  CO_ASSIGN_OR_RETURN(Located found, co_await Locate(std::move(ref)));
+  auto located = co_await Locate(ref);
+  if (!located.ok() && ref.name.empty()) {
+    const auto lost = co_await FindLost(stores_, ref.uuid);
+    if (!lost.ok()) co_return located.status();
+    co_return co_await GiveUpLost(*lost);
+  }
+  if (!located.ok()) co_return located.status();
+  Located found = *std::move(located);
   const std::string name = found.header.header.name;
   const Uuid uuid = found.header.header.uuid;
   Store& store = stores_->at(found.slot);
@@ -108,23 +118,29 @@ Task<Status> LocalAtoll::Remove(ResourceRef ref) {
   // A snapshot that was decided and has no header yet must get it before its volume goes.
   if (const auto& pending = found.header.header.pending;
       pending && pending->kind == PendingKind::kSnapshot) {
-    const Status put = co_await PutSnapshotHeader(&store, found.header.header, *pending);
+    const Status put =
+        co_await FinishSnapshot(env_, &names_, &store, found.header.header, *pending);
     if (!put.ok() && put.code() != Code::kExists) {
       (void)co_await locks_.UnmarkRemoving(&store, uuid);
       co_return put;
     }
   }
-  const Status removed =
-      co_await ChangeHeader(env_, &store, &found.header, [](Header* header) -> Status {
-        header->state = HeaderState::kRemoved;
-        header->pending.reset();
-        return {};
-      });
+  const Status removed = co_await WithdrawHeader(env_, &store, &found.header);
   if (!removed.ok()) {
     (void)co_await locks_.UnmarkRemoving(&store, uuid);
     co_return removed;
   }
   co_return co_await names_.Withdraw(found.header.header.name_space, name, uuid);
+}
+
+// A tombstone in place of the header that is missing: from then on it is as any other removal.
+Task<Status> LocalAtoll::GiveUpLost(NameRecord record) {
+  CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(record.store));
+  const auto put =
+      co_await PutHeader(&stores_->at(slot), Tombstone(record, env_->WallNs()), env_->NewUuid());
+  if (!put.ok()) co_return put.status();
+  if (record.name.empty()) co_return OkStatus();
+  co_return co_await names_.Withdraw(record.name_space, record.name, record.uuid);
 }
 
 Task<Result<ResourceInfo>> LocalAtoll::Rollback(ResourceRef ref, ResourceRef snapshot) {

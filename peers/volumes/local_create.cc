@@ -39,11 +39,7 @@ Task<Result<ResourceInfo>> LocalAtoll::Create(CreateSpec spec) {
   CO_ASSIGN_OR_RETURN(const bool ours,
                       co_await names_.PointsTo(spec.name_space, spec.name, spec.uuid));
   if (!ours) {
-    CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, &store, &*made, [](Header* next) -> Status {
-      next->state = HeaderState::kRemoved;
-      next->pending.reset();
-      return {};
-    }));
+    CO_RETURN_IF_ERROR(co_await WithdrawHeader(env_, &store, &*made));
     co_return Status(Code::kExists, fmt::format("'{}' was taken by another", spec.name));
   }
   if (spec.from) {
@@ -91,7 +87,9 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   Store& store = stores_->at(volume.slot);
   if (const auto there = co_await ReadHeader(&store, spec.uuid, ReadFor::kAct); there.ok()) {
     const Header& header = there->header;
-    if (header.state == HeaderState::kLive && header.name == spec.name &&
+    CO_ASSIGN_OR_RETURN(const bool named,
+                        co_await names_.PointsTo(header.name_space, spec.name, spec.uuid));
+    if (named && header.state == HeaderState::kLive && header.name == spec.name &&
         header.parent == volume.header.header.uuid) {
       co_return co_await Info(spec.uuid, volume.slot);
     }
@@ -122,7 +120,7 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   }
   // Once committed it is finished, even if the volume itself cannot go on.
   if (committed) {
-    status = co_await PutSnapshotHeader(&store, volume_header, *volume_header.pending);
+    status = co_await FinishSnapshot(env_, &names_, &store, volume_header, *volume_header.pending);
     if (status.ok() || status.code() == Code::kExists) {
       const Status cleared = co_await composer.map().ClearPending(spec.uuid);
       if (status.ok()) status = cleared;

@@ -6,6 +6,7 @@
 
 #include "peers/volumes/garbage.h"
 #include "peers/volumes/local_atoll.h"
+#include "peers/volumes/lost.h"
 #include "peers/volumes/reach.h"
 #include "peers/volumes/space.h"
 #include "peers/volumes/transitions.h"
@@ -52,7 +53,23 @@ Task<Result<ResourcePage>> LocalAtoll::List(ListSpec spec) {
     }
     page.items.push_back(std::move(info));
   }
+  std::set<RecordKey> settled;
+  for (const Located& located : all) {
+    settled.insert(NameKey(located.header.header.name_space, located.header.header.name));
+  }
+  CO_ASSIGN_OR_RETURN(const std::vector<NameRecord> lost, co_await AllLost(stores_, settled));
   // Damage is shown and hides nothing else.
+  for (const NameRecord& record : lost) {
+    ResourceInfo info;
+    info.uuid = record.uuid;
+    info.name_space = record.name_space;
+    info.name = record.name;
+    info.read_only_reason = "corrupt: header missing";
+    const bool wanted = (!spec.kind || *spec.kind == ResourceKind::kVolume) &&
+                        (!spec.name_space || info.name_space == *spec.name_space) && !spec.parent &&
+                        (spec.after.empty() || info.name > spec.after);
+    if (wanted) page.items.push_back(std::move(info));
+  }
   for (const auto& [uuid, status] : damaged) {
     ResourceInfo info;
     info.uuid = uuid;

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "peers/volumes/lost.h"
+
 namespace atl {
 namespace {
 
@@ -14,6 +16,18 @@ bool Carries(const Header& header, const NameRecord& record) {
 }
 
 }  // namespace
+
+Header Tombstone(const NameRecord& record, int64_t now_ns) {
+  Header header;
+  header.uuid = record.uuid;
+  header.state = HeaderState::kRemoved;
+  header.name = record.name;
+  header.name_space = record.name_space;
+  header.size = kSector;
+  header.epoch_store = record.store;
+  header.created_ns = header.modified_ns = now_ns;
+  return header;
+}
 
 Task<Result<Names::Entry>> Names::Read(RecordKey key) {
   auto record = co_await stores_->catalog().GetRecord(key, ReadFor::kAct);
@@ -30,7 +44,10 @@ Task<Result<Located>> Names::Find(Uuid name_space, std::string name) {
   if (entry.version == 0) co_return absent;
   CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(entry.record.store));
   auto header = co_await ReadHeader(&stores_->at(slot), entry.record.uuid, ReadFor::kLook);
-  if (header.code() == Code::kNotFound) co_return absent;
+  if (header.code() == Code::kNotFound) {
+    const Status lost = co_await CheckNotLost(stores_, entry.record);
+    co_return lost.ok() ? absent : lost;
+  }
   if (!header.ok()) co_return header.status().With(name);
   if (!Carries(header->header, entry.record)) co_return absent;
   co_return Located{slot, *std::move(header)};
@@ -45,24 +62,24 @@ Task<Result<Located>> Names::FindByUuid(Uuid uuid) {
     if (header->header.state == HeaderState::kRemoved) break;
     co_return Located{slot, *std::move(header)};
   }
+  for (size_t i = 0; i < stores_->size(); ++i) {
+    Store& store = stores_->at(static_cast<StoreSlot>(i));
+    CO_ASSIGN_OR_RETURN(const bool missing,
+                        co_await IsHeaderMissing(stores_, &store, uuid, std::nullopt));
+    if (missing) co_return HeaderMissing(store, uuid, "");
+  }
   co_return Status(Code::kNotFound, fmt::format("there is no resource {}", uuid.ToString()));
 }
 
-Task<Status> Names::TakeOver(const NameRecord& record) {
+Task<Status> Names::TakeOver(NameRecord record) {
   CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(record.store));
   Store& store = stores_->at(slot);
   const Status taken(Code::kExists, fmt::format("'{}' exists already", record.name));
   auto found = co_await ReadHeader(&store, record.uuid, ReadFor::kAct);
   if (found.code() == Code::kNotFound) {
-    Header tombstone;
-    tombstone.uuid = record.uuid;
-    tombstone.state = HeaderState::kRemoved;
-    tombstone.name = record.name;
-    tombstone.name_space = record.name_space;
-    tombstone.size = kSector;
-    tombstone.epoch_store = record.store;
-    tombstone.created_ns = tombstone.modified_ns = env_->WallNs();
-    const auto put = co_await PutHeader(&store, tombstone, env_->NewUuid());
+    // A tombstone would make garbage of a resource whose header was lost.
+    CO_RETURN_IF_ERROR(co_await CheckNotLost(stores_, record));
+    const auto put = co_await PutHeader(&store, Tombstone(record, env_->WallNs()), env_->NewUuid());
     if (put.ok()) co_return OkStatus();
     if (put.code() != Code::kExists) co_return put.status();
     found = co_await ReadHeader(&store, record.uuid, ReadFor::kAct);
@@ -101,6 +118,11 @@ Task<Status> Names::Claim(Uuid name_space, std::string name, Uuid uuid, Uuid sto
 Task<Result<bool>> Names::PointsTo(Uuid name_space, std::string name, Uuid uuid) {
   CO_ASSIGN_OR_RETURN(const Entry entry, co_await Read(NameKey(name_space, name)));
   co_return entry.version != 0 && entry.record.uuid == uuid;
+}
+
+Task<Result<bool>> Names::IsTaken(Uuid name_space, std::string name, Uuid uuid) {
+  CO_ASSIGN_OR_RETURN(const Entry entry, co_await Read(NameKey(name_space, name)));
+  co_return entry.version != 0 && entry.record.uuid != uuid;
 }
 
 Task<Status> Names::Withdraw(Uuid name_space, std::string name, Uuid uuid) {

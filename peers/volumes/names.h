@@ -5,13 +5,16 @@
 // and a maker that died in between blocks nobody.
 //
 //   create:  Claim(name, uuid), put the header, look again: not ours any more, withdraw the header
-//   rename:  Claim(new, uuid), then swap the header; if that swap is lost, Claim again before the
-//            next try; then Withdraw(old)
+//   rename:  read the header, Claim(new, uuid), then swap the header as it was read; if that swap
+//   is
+//            lost, all of it again; then Withdraw(old)
 //   remove:  header to removed, then Withdraw
 //
 // Who takes over a record that does not count first makes its maker's commit impossible (puts a
 // `removed` header under that uuid, or swaps the header it has), looks again, then swaps the name
-// record; the maker of a rename learns of it because its next Claim is lost.
+// record. The maker of a rename has read its header before it claimed, so its swap is lost to the
+// one of whoever saw the claim. The maker of a new resource looks again because garbage collection
+// may have taken the tombstone from under it.
 #pragma once
 
 #include <string>
@@ -29,6 +32,9 @@ struct Located {
   VersionedHeader header;
 };
 
+// What stands under the uuid of a name record that shall never count.
+Header Tombstone(const NameRecord& record, int64_t now_ns);
+
 class Names {
  public:
   Names(Env* env, StoreSet* stores) : env_(env), stores_(stores) {}
@@ -42,6 +48,8 @@ class Names {
   Task<Status> Claim(Uuid name_space, std::string name, Uuid uuid, Uuid store);
   // Whether the record points to `uuid`: looked at again once its header is there.
   Task<Result<bool>> PointsTo(Uuid name_space, std::string name, Uuid uuid);
+  // Whether the record points to another: then a header with that name never counted.
+  Task<Result<bool>> IsTaken(Uuid name_space, std::string name, Uuid uuid);
   // Removes the record if it points to `uuid`.
   Task<Status> Withdraw(Uuid name_space, std::string name, Uuid uuid);
 
@@ -52,7 +60,7 @@ class Names {
   };
   Task<Result<Entry>> Read(RecordKey key);
   // Ok: the record does not count and never will. kExists: it counts.
-  Task<Status> TakeOver(const NameRecord& record);
+  Task<Status> TakeOver(NameRecord record);
 
   Env* env_;
   StoreSet* stores_;

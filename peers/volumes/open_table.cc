@@ -158,7 +158,8 @@ Task<Status> OpenTable::Settle(StoreSlot slot, Uuid uuid) {
     return {};
   };
   if (pending.kind == PendingKind::kSnapshot) {
-    const Status put = co_await PutSnapshotHeader(&store, found.header, pending);
+    Names names(env_, stores_);
+    const Status put = co_await FinishSnapshot(env_, &names, &store, found.header, pending);
     if (!put.ok() && put.code() != Code::kExists) co_return put;
     co_return co_await ChangeHeader(env_, &store, &found, clear);
   }

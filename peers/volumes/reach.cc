@@ -29,22 +29,39 @@ Task<Result<std::vector<VersionedHeader>>> ReadAllHeaders(Store* store, ReadFor 
   }
 }
 
+Task<Result<std::vector<RecordKey>>> AllKeys(Store* store, RecordKind kind) {
+  std::vector<RecordKey> all;
+  std::optional<RecordName> after;
+  while (true) {
+    auto page = co_await store->ListRecords(kind, after, kMaxPage);
+    if (!page.ok()) co_return page.status();
+    all.insert(all.end(), page->items.begin(), page->items.end());
+    if (page->last || page->items.empty()) co_return all;
+    after = page->items.back().name;
+  }
+}
+
 void Reach::Add(const Reach& other) {
   blobs.insert(other.blobs.begin(), other.blobs.end());
   logs.insert(other.logs.begin(), other.logs.end());
+  roots.insert(other.roots.begin(), other.roots.end());
 }
 
 namespace {
 
 Task<Status> AddMap(StoreSet* stores, MapState map, Reach* reach) {
-  if (!map.root.absent()) reach->logs.insert(map.root.log());
-  CO_ASSIGN_OR_RETURN(const Root root, co_await ReadRoot(stores, map.root));
-  for (const auto& [index, source] : root.sources) {
-    if (source.type == SourceType::kNodes) {
-      reach->logs.insert(source.nodes());
-    } else {
-      reach->blobs.insert(source.blob());
+  const std::pair place(map.root.log(), map.root.offset);
+  if (!map.root.absent() && !reach->roots.contains(place)) {
+    CO_ASSIGN_OR_RETURN(const Root root, co_await ReadRoot(stores, map.root));
+    reach->logs.insert(map.root.log());
+    for (const auto& [index, source] : root.sources) {
+      if (source.type == SourceType::kNodes) {
+        reach->logs.insert(source.nodes());
+      } else {
+        reach->blobs.insert(source.blob());
+      }
     }
+    reach->roots.insert(place);
   }
   for (const ReplayJournal& journal : map.replay) {
     reach->logs.insert(journal.log());
@@ -55,21 +72,18 @@ Task<Status> AddMap(StoreSet* stores, MapState map, Reach* reach) {
 
 }  // namespace
 
-Task<Result<Reach>> ReachOf(StoreSet* stores, Header header) {
-  Reach reach;
-  if (header.state == HeaderState::kRemoved) co_return reach;
+Task<Status> AddReachOf(StoreSet* stores, Header header, Reach* reach) {
+  if (header.state == HeaderState::kRemoved) co_return OkStatus();
   if (header.kind == HeaderKind::kVolume) {
-    reach.blobs.insert(header.blob());
-    reach.logs.insert(header.journal());
+    reach->blobs.insert(header.blob());
+    reach->logs.insert(header.journal());
     if (header.node_sequence != 0) {
-      reach.logs.insert(LogId::Nodes(header.uuid, header.node_sequence));
+      reach->logs.insert(LogId::Nodes(header.uuid, header.node_sequence));
     }
   }
-  CO_RETURN_IF_ERROR((co_await AddMap(stores, header.map, &reach)).With(header.name));
-  if (header.pending) {
-    CO_RETURN_IF_ERROR((co_await AddMap(stores, header.pending->map, &reach)).With(header.name));
-  }
-  co_return reach;
+  CO_RETURN_IF_ERROR((co_await AddMap(stores, header.map, reach)).With(header.name));
+  if (!header.pending) co_return OkStatus();
+  co_return (co_await AddMap(stores, header.pending->map, reach)).With(header.name);
 }
 
 Task<Result<std::vector<Source>>> SourcesOf(StoreSet* stores, Header header) {

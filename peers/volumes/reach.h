@@ -19,15 +19,19 @@ namespace atl {
 Task<Result<std::vector<VersionedHeader>>> ReadAllHeaders(
     Store* store, ReadFor purpose, std::map<Uuid, Status>* damaged = nullptr);
 
+// Every key of a kind.
+Task<Result<std::vector<RecordKey>>> AllKeys(Store* store, RecordKind kind);
+
 struct Reach {
   std::set<BlobId> blobs;
   std::set<LogId> logs;
+  std::set<std::pair<LogId, uint64_t>> roots;  // Those that are in it: many maps share one.
   void Add(const Reach& other);
 };
 
-// Everything that a live header names: its current blob, journal and node blob, its map and that of
-// its pending operation. A tombstone names nothing.
-Task<Result<Reach>> ReachOf(StoreSet* stores, Header header);
+// Adds everything that a live header names: its current blob, journal and node blob, its map and
+// that of its pending operation. A tombstone names nothing.
+Task<Status> AddReachOf(StoreSet* stores, Header header, Reach* reach);
 // The sources from which the map reads data, the current blob and replayed journals included.
 Task<Result<std::vector<Source>>> SourcesOf(StoreSet* stores, Header header);
 

@@ -58,17 +58,42 @@ Header NewSnapshot(const Header& volume, const PendingOperation& pending) {
   return header;
 }
 
-Task<Status> PutSnapshotHeader(Store* store, Header volume, PendingOperation pending) {
+Task<Status> FinishSnapshot(Env* env, Names* names, Store* store, Header volume,
+                            PendingOperation pending) {
+  const Status taken(Code::kExists, fmt::format("'{}' was taken by another", pending.name));
   // The snapshot's uuid names the operation too, so that whoever repeats it knows its own success.
   auto put = co_await PutHeader(store, NewSnapshot(volume, pending), pending.uuid);
-  if (put.code() != Code::kExists) co_return put.ok() ? OkStatus() : put.status();
-  const auto there = co_await ReadHeader(store, pending.uuid, ReadFor::kAct);
-  if (!there.ok()) co_return there.status();
-  const bool same = there->header.kind == HeaderKind::kSnapshot &&
-                    there->header.state == HeaderState::kLive &&
-                    there->header.parent == volume.uuid;
-  if (same) co_return OkStatus();
-  co_return Status(Code::kExists, fmt::format("the name '{}' was taken by another", pending.name));
+  if (put.code() == Code::kExists) put = co_await ReadHeader(store, pending.uuid, ReadFor::kAct);
+  if (!put.ok()) co_return put.status();
+  const Header& there = put->header;
+  const bool same = there.kind == HeaderKind::kSnapshot && there.state == HeaderState::kLive &&
+                    there.parent == volume.uuid;
+  if (!same) co_return taken;
+  // Renamed since: it has counted.
+  if (there.name != pending.name) co_return OkStatus();
+  // The tombstone that a takeover had left here may have been collected before this header came.
+  CO_ASSIGN_OR_RETURN(const bool lost,
+                      co_await names->IsTaken(there.name_space, there.name, pending.uuid));
+  if (!lost) co_return OkStatus();
+  CO_RETURN_IF_ERROR(co_await WithdrawHeader(env, store, &*put));
+  co_return taken;
+}
+
+Task<Status> WithdrawHeader(Env* env, Store* store, VersionedHeader* header) {
+  const Status status = co_await ChangeHeader(env, store, header, [](Header* next) -> Status {
+    next->state = HeaderState::kRemoved;
+    next->pending.reset();
+    return {};
+  });
+  // Collected already.
+  co_return status.code() == Code::kNotFound ? OkStatus() : status;
+}
+
+bool IsUntouched(const Header& header) {
+  const bool empty = header.map.root.absent() && header.map.replay.empty();
+  const bool clone = header.pending && header.pending->kind == PendingKind::kClone;
+  return header.kind == HeaderKind::kVolume && header.state == HeaderState::kLive &&
+         header.epoch == 1 && header.generation == 1 && (empty || clone);
 }
 
 Status ApplyRollback(const PendingOperation& pending, Header* volume) {

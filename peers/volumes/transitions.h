@@ -6,6 +6,7 @@
 
 #include "peers/client/atoll.h"
 #include "peers/mapper/header_store.h"
+#include "peers/volumes/names.h"
 
 namespace atl {
 
@@ -17,8 +18,16 @@ Result<Header> NewClone(const CreateSpec& spec, const Header& snapshot, const Uu
 // The header of the snapshot that `volume`'s pending operation has decided.
 Header NewSnapshot(const Header& volume, const PendingOperation& pending);
 
-// Puts that header if there is none. kExists if a tombstone or another resource stands there.
-Task<Status> PutSnapshotHeader(Store* store, Header volume, PendingOperation pending);
+// Puts that header if there is none. kExists if a tombstone or another resource stands there, or if
+// its name was taken over meanwhile: then it is withdrawn. Either way nothing is pending any more.
+Task<Status> FinishSnapshot(Env* env, Names* names, Store* store, Header volume,
+                            PendingOperation pending);
+
+// To `removed`.
+Task<Status> WithdrawHeader(Env* env, Store* store, VersionedHeader* header);
+
+// Nobody has opened it yet, so that it holds nothing of its own.
+bool IsUntouched(const Header& header);
 
 // The volume becomes what `pending` says.
 Status ApplyRollback(const PendingOperation& pending, Header* volume);

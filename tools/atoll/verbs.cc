@@ -41,6 +41,8 @@ constexpr OptionRow kResize[] = {
     {"size", "SIZE", "the new size", true},
     {"force", "", "allow a smaller size, which cuts off what is beyond"},
 };
+constexpr OptionRow kRemove[] = {
+    {"lost", "", "NAME is uuid:UUID of a volume whose header is missing; give its data up"}};
 constexpr OptionRow kRollback[] = {
     {"to", "SNAPSHOT", "what it becomes, size and all", true, Words::kSnapshot}};
 constexpr OptionRow kIntoStore[] = {
@@ -82,12 +84,7 @@ constexpr VerbRow kVerbs[] = {
     {"volume", "show", kVolume, {}, "show a volume, its space and its NBD URI", "", VolumeShow},
     {"volume", "resize", kVolume, kResize, "change a volume's size", "", VolumeResize},
     {"volume", "rename", kRename, {}, "give a volume or a snapshot a new name", "", VolumeRename},
-    {"volume",
-     "remove",
-     kVolume,
-     {},
-     "remove a volume; its snapshots and clones stay",
-     "",
+    {"volume", "remove", kVolume, kRemove, "remove a volume; its snapshots and clones stay", "",
      VolumeRemove},
     {"volume", "rollback", kVolume, kRollback, "make a volume what a snapshot is", "",
      VolumeRollback},

@@ -89,7 +89,33 @@ Task<Status> VolumeRename(Context& context) {
   co_return co_await PrintDone(context, std::move(said), *std::move(info));
 }
 
+namespace {
+
+// The uuid must be of one that cannot be shown.
+Task<Status> GiveUpLost(Context& context) {
+  const std::string& name = context.Value("NAME");
+  auto ref = ParseRef(name);
+  if (ref.ok() && !ref->name.empty()) {
+    ref = Status(Code::kInvalid,
+                 "--lost takes uuid:UUID, as in the message that says what is missing");
+  }
+  if (!ref.ok()) co_return OfVolume(context, ref.status());
+  const auto shown = co_await context.node().Show(*ref, false);
+  if (shown.ok()) {
+    co_return OfVolume(context,
+                       Status(Code::kInvalid, "its header is there; remove it without --lost"));
+  }
+  const Status status = co_await context.node().Remove(*std::move(ref));
+  if (!status.ok()) co_return OfVolume(context, status);
+  Json json{{"removed", name}, {"uuid", name}};
+  Print(RenderSaid(context.format(), fmt::format("gave up volume {}", name), json));
+  co_return Status();
+}
+
+}  // namespace
+
 Task<Status> VolumeRemove(Context& context) {
+  if (context.Flag("lost")) co_return co_await GiveUpLost(context);
   CO_ASSIGN_OR_RETURN(const ResourceInfo info, co_await ShowOfKind(context, ResourceKind::kVolume,
                                                                    context.Value("NAME"), false));
   const Status status = co_await context.node().Remove(ResourceRef::Of(info.uuid));

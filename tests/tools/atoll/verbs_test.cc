@@ -107,6 +107,7 @@ TEST_F(Verb, WhatMakesNoSenseIsAnErrorThatNamesTheThing) {
   Bad({"volume", "show", "s"}, 1, "is a snapshot");
   Bad({"volume", "remove", "s"}, 1, "is a snapshot");
   Bad({"snapshot", "remove", "v"}, 1, "is a volume");
+  Bad({"volume", "remove", "--lost", "v"}, 1, "uuid:UUID");
   Bad({"snapshot", "create", "v", "s"}, 1, "snapshot s: ");
 }
 
