@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -136,6 +138,27 @@ TEST(ClientSegment, AttachingGarbageIsAStatus) {
   EXPECT_EQ(ClientSegment::Attach(std::move(copy)).code(), Code::kCorrupt);
 }
 
+TEST(ClientSegment, AttackS10ASegmentCanNeitherBeResizedNorSealedByItsClient) {
+  Pair pair;
+  const int fd = pair.client->segment().memory_fd();
+  EXPECT_EQ(ftruncate(fd, 0), -1);
+  EXPECT_EQ(ftruncate(fd, 1 << 30), -1);
+  EXPECT_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
+  EXPECT_EQ(errno, EPERM);
+}
+
+TEST(ClientSegment, AttackS10AFileThatCanStillBeCutIsNotAttached) {
+  auto real = ClientSegment::Create({});
+  ASSERT_TRUE(real.ok());
+  struct stat info;
+  ASSERT_EQ(fstat((*real)->memory_fd(), &info), 0);
+  Fd copy(memfd_create("unsealed", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  Bytes bytes(static_cast<size_t>(info.st_size));
+  ASSERT_EQ(pread((*real)->memory_fd(), bytes.data(), bytes.size(), 0), info.st_size);
+  ASSERT_EQ(pwrite(copy.get(), bytes.data(), bytes.size(), 0), info.st_size);
+  EXPECT_EQ(ClientSegment::Attach(std::move(copy)).code(), Code::kInvalid);
+}
+
 TEST(ClientSegment, ReceivingSomethingElseIsAStatus) {
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
@@ -199,11 +222,18 @@ TEST_F(HostileClientTest, FlagThatIsNotForClients) {
 TEST_F(HostileClientTest, SlotThatIsNotSubmitted) {
   EXPECT_FALSE(Submit([](SlotRecord& slot) { slot.word.store(~0ull); }).ok());
 }
+// Behind the last slot lie the client's buffers, in which it may forge whatever it likes.
 TEST_F(HostileClientTest, SlotThatIsNone) {
-  auto session = ClientSession::Create({.geometry = {.slots = 64, .blocks = {1, 0, 0}}});
+  ClientSegment& segment = pair_.client->segment();
+  auto* forged = reinterpret_cast<SlotRecord*>(segment.area().data());
+  ASSERT_EQ(forged, segment.slots().data() + 64);
+  forged->op.Store(1);
+  forged->StoreWord({SlotState::kSubmitted, kServerHolder, 1});
   rings().requests.Post(64);
   rings().server.RaiseArrival(1);
-  EXPECT_FALSE(pair_.Serve().ok());
+  const Status status = pair_.Serve();
+  EXPECT_EQ(status.code(), Code::kInvalid);
+  EXPECT_NE(status.message().find("a slot that is none"), std::string_view::npos);
 }
 TEST_F(HostileClientTest, WordThatIsNone) {
   rings().server.RaiseArrival(63);

@@ -20,16 +20,18 @@ SegmentFds OnlyMemory(Fd fd) {
   return fds;
 }
 
-// A sealed file with the first page of `like`, changed by `change`.
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+// A file with the first page of `like`, changed by `change`, and these seals.
 template <typename F>
-Fd ForgedFile(const Segment& like, uint64_t size, F change) {
+Fd ForgedFile(const Segment& like, uint64_t size, F change, int seals = kSeals) {
   Fd fd(memfd_create("forged", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   CHECK(ftruncate(fd.get(), static_cast<off_t>(size)) == 0);
   SegmentHeader header;
   std::memcpy(&header, like.raw().data(), sizeof(header));
   change(header);
   CHECK(pwrite(fd.get(), &header, std::min<uint64_t>(sizeof(header), size), 0) >= 0);
-  CHECK(fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0);
+  CHECK(seals == 0 || fcntl(fd.get(), F_ADD_SEALS, seals) == 0);
   return fd;
 }
 
@@ -52,6 +54,16 @@ TEST(Segment, CannotBeResizedByAnybody) {
   EXPECT_NE(ftruncate(fd, 4096), 0);
   EXPECT_NE(ftruncate(fd, static_cast<off_t>(segment->layout().total_bytes * 2)), 0);
   EXPECT_NE(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+}
+
+// A seal against new writable mappings would keep everybody out who comes later.
+TEST(Segment, AttackS10NobodyMayAddASealThatShutsOthersOut) {
+  auto segment = MakeSegment();
+  EXPECT_EQ(fcntl(segment->fds().memory.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
+  EXPECT_EQ(errno, EPERM);
+  auto fds = segment->fds().Duplicate();
+  ASSERT_TRUE(fds.ok());
+  EXPECT_TRUE(Segment::Attach(std::move(*fds)).ok());
 }
 
 TEST(Segment, RefusesGeometryBeyondItsLimits) {
@@ -93,6 +105,16 @@ TEST(Segment, AttachRefusesAHeaderThatLies) {
   EXPECT_EQ(attach(size, [](SegmentHeader& h) { h.checksum ^= 1; }), Code::kCorrupt);
   EXPECT_EQ(attach(size - 4096, [](SegmentHeader&) {}), Code::kCorrupt);
   EXPECT_EQ(attach(64, [](SegmentHeader&) {}), Code::kInvalid);
+}
+
+// Whoever could cut it would end the process that looks at what was cut off.
+TEST(Segment, AttackS10AFileThatCanStillBeCutIsNotAttached) {
+  auto real = MakeSegment();
+  const uint64_t size = real->layout().total_bytes;
+  for (const int missing : {F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL, kSeals}) {
+    auto forged = ForgedFile(*real, size, [](SegmentHeader&) {}, kSeals & ~missing);
+    EXPECT_EQ(Segment::Attach(OnlyMemory(std::move(forged))).code(), Code::kInvalid) << missing;
+  }
 }
 
 TEST(Segment, AnyDamagedHeaderBitIsNoticed) {

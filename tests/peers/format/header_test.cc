@@ -149,6 +149,27 @@ TEST(Header, RefusesMoreThanItsLimits) {
             Code::kLimit);
 }
 
+// What is pending is copied into a header of its own later, and would not fit there.
+TEST(Header, AttackQ1APendingOperationHasTheSameLimits) {
+  RandomValues random;
+  const auto code_with = [&](auto change) {
+    Header header = PlainVolume();
+    header.pending = PendingOperation{
+        .kind = PendingKind::kSnapshot, .uuid = {{7}}, .name = "s", .size = header.size};
+    EXPECT_TRUE(EncodeHeader(header).ok());
+    change(&*header.pending);
+    return EncodeHeader(header).code();
+  };
+  EXPECT_EQ(code_with([](PendingOperation* p) { p->name.assign(kMaxStoredName + 1, 'n'); }),
+            Code::kLimit);
+  EXPECT_EQ(code_with([&](PendingOperation* p) {
+              for (size_t i = 0; i <= kMaxReplayJournals; ++i) {
+                p->map.replay.push_back(RandomJournal(&random, random.NewUuid()));
+              }
+            }),
+            Code::kLimit);
+}
+
 TEST(Header, RefusesWhatCannotBe) {
   const auto code_with = [&](auto change) {
     Header header = PlainVolume();
