@@ -22,8 +22,8 @@
 #include <string>
 #include <string_view>
 
-#include "xseg/mailbox.h"
 #include "xseg/base/process.h"
+#include "xseg/mailbox.h"
 
 namespace atl {
 

@@ -37,8 +37,8 @@ Result<sockaddr_un> AddressOf(const std::string& path) {
 
 // Whether somebody listens there. A listening socket may answer for a moment after its process was
 // killed, since the kernel ends what that process had in flight on it behind its back; so the
-// process that listened is looked at, too. One that cannot be seen (pid 0: another namespace) counts
-// as alive.
+// process that listened is looked at, too. One that cannot be seen (pid 0: another namespace)
+// counts as alive.
 bool SomebodyListens(const sockaddr_un& address) {
   const Fd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const auto* raw = reinterpret_cast<const sockaddr*>(&address);

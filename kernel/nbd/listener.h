@@ -14,8 +14,8 @@
 namespace atl::nbd {
 
 // A Unix socket that owner and group may connect to. One that a dead server left behind is
-// replaced, also while the kernel still ends what was in flight on it; of a live one it is kBusy. Removes its path when it goes, unless another has replaced
-// it.
+// replaced, also while the kernel still ends what was in flight on it; of a live one it is kBusy.
+// Removes its path when it goes, unless another has replaced it.
 class UnixListener {
  public:
   static Result<UnixListener> Open(const std::string& path);
