@@ -144,7 +144,16 @@ Task<Status> LocalAtoll::GiveUpLost(NameRecord record) {
 }
 
 Task<Result<ResourceInfo>> LocalAtoll::Rollback(ResourceRef ref, ResourceRef snapshot) {
-  CO_ASSIGN_OR_RETURN(const Located volume, co_await LocateVolume(std::move(ref), "rolled back"));
+  CO_ASSIGN_OR_RETURN(Located volume, co_await LocateVolume(std::move(ref), "rolled back"));
+  if (volume.header.header.pending) {
+    // A node that died had begun it; who opens the volume finishes it.
+    const ResourceRef same = ResourceRef::Of(volume.header.header.uuid);
+    {
+      auto use = co_await table_.Get(volume.slot, same.uuid);
+      if (!use.ok()) co_return use.status();
+    }
+    CO_ASSIGN_OR_RETURN(volume, co_await LocateVolume(same, "rolled back"));
+  }
   CO_ASSIGN_OR_RETURN(const Located source, co_await LocateSnapshot(std::move(snapshot)));
   const Header& header = volume.header.header;
   if (source.header.header.parent != header.uuid) {

@@ -226,5 +226,41 @@ INSTANTIATE_TEST_SUITE_P(Operations, CrashSteps,
                            return name;
                          });
 
+// A rollback needs nothing finished before, by anybody: it is what a user does after a crash.
+// False once the snapshot ends before its `step`th call.
+bool RollBackAfterASnapshotCutAt(int step) {
+  SCOPED_TRACE("step " + std::to_string(step));
+  TestEnv env;
+  MemoryWorld world;
+  auto first = std::make_unique<MemoryNode>(&env, &world);
+  const Uuid incarnation = first->incarnation();
+  Hands hands(&env, &first->atoll());
+  SetUp(hands);
+  int calls = 0;
+  first->hooks().after = [&](const StoreCall&) {
+    if (++calls == step) first->store().Die();
+  };
+  (void)hands.Snap("v", "t");
+  const bool fired = first->store().dead();
+  first->hooks().after = nullptr;
+  first->Kill();
+  first.reset();
+  MemoryNode second(&env, &world);
+  EXPECT_TRUE(env.Run(second.atoll().BuryPredecessor(incarnation)).ok());
+  Hands again(&env, &second.atoll());
+  const Status status = again.Rollback("v", "s");
+  EXPECT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(again.Read("v", 5000, 4), "base");
+  if (Has(again, "t")) EXPECT_EQ(again.Read("t", 5000, 4), "work");
+  EXPECT_TRUE(second.Stop().ok());
+  return fired;
+}
+
+TEST(CrashStepsAlone, ARollbackFinishesTheSnapshotThatADeadNodeHadBegun) {
+  int step = 1;
+  while (RollBackAfterASnapshotCutAt(step) && !::testing::Test::HasFailure()) ++step;
+  EXPECT_GE(step, 8) << "a snapshot has more calls than that";
+}
+
 }  // namespace
 }  // namespace atl

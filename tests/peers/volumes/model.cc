@@ -104,10 +104,6 @@ void Model::DieInOperation() {
   world_->LetRun(random_(), group);
   Die(&group, false);
   if (failed()) return;
-  if (!change.settle.is_zero()) {
-    Expect(world_->Run(atoll().Acquire(ResourceRef::Of(change.settle))), "an open");
-    Expect(world_->Run(atoll().Release(ResourceRef::Of(change.settle))), "a close");
-  }
   Make(std::move(change));
   if (!failed()) CheckSome("after a death in an operation");
 }
@@ -142,8 +138,7 @@ Model::Change Model::Create() {
   spec.name = "v" + std::to_string(++names_);
   spec.size = options_.size;
   return {[=, this] { return StatusOf(atoll().Create(spec)); },
-          [=, this] { Add(spec.uuid, spec.name)->oracle.Resize(spec.size); },
-          {}};
+          [=, this] { Add(spec.uuid, spec.name)->oracle.Resize(spec.size); }};
 }
 
 Model::Change Model::Snapshot() {
@@ -162,8 +157,7 @@ Model::Change Model::Snapshot() {
             // Everything before it was flushed by it.
             volume->oracle.Flush();
             snapshot->oracle = volume->oracle;
-          },
-          {}};
+          }};
 }
 
 Model::Change Model::Clone() {
@@ -180,8 +174,7 @@ Model::Change Model::Clone() {
             Resource* clone = Add(spec.uuid, spec.name);
             clone->oracle = snapshot->oracle;
             clone->oracle.Resize(size);
-          },
-          {}};
+          }};
 }
 
 Model::Change Model::Remove() {
@@ -190,8 +183,7 @@ Model::Change Model::Remove() {
   CloseDevice(resource);
   const Uuid uuid = resource->uuid;
   return {[=, this] { return GoneIsDone(atoll().Remove(ResourceRef::Of(uuid))); },
-          [=, this] { resources_.erase(uuid); },
-          {}};
+          [=, this] { resources_.erase(uuid); }};
 }
 
 Model::Change Model::Resize() {
@@ -206,8 +198,7 @@ Model::Change Model::Resize() {
           [=] {
             if (size < before) volume->oracle.Flush();
             volume->oracle.Resize(size);
-          },
-          {}};
+          }};
 }
 
 Model::Change Model::Rollback() {
@@ -218,7 +209,7 @@ Model::Change Model::Rollback() {
   const ResourceRef ref = ResourceRef::Of(volume->uuid);
   const ResourceRef to = ResourceRef::Of(snapshot->uuid);
   return {[=, this] { return StatusOf(atoll().Rollback(ref, to)); },
-          [=] { volume->oracle = snapshot->oracle; }, volume->uuid};
+          [=] { volume->oracle = snapshot->oracle; }};
 }
 
 Model::Change Model::Rename() {
@@ -226,12 +217,11 @@ Model::Change Model::Rename() {
   if (resource == nullptr) return {};
   const std::string name = "r" + std::to_string(++names_);
   return {[=, this] { return StatusOf(atoll().Rename(ResourceRef::Of(resource->uuid), name)); },
-          [=] { resource->name = name; },
-          {}};
+          [=] { resource->name = name; }};
 }
 
 Model::Change Model::CollectGarbage() {
-  return {[this] { return StatusOf(atoll().CollectGarbage(false)); }, [] {}, {}};
+  return {[this] { return StatusOf(atoll().CollectGarbage(false)); }, [] {}};
 }
 
 void RunSeeds(uint64_t first, uint64_t count, const ModelOptions& options, const MakeWorld& make) {

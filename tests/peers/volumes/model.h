@@ -49,8 +49,6 @@ class Model {
   struct Change {
     std::function<Task<Status>()> make;
     std::function<void()> apply;  // To what the model knows, once it was made.
-    // What to open before it is made again, so that what is pending there is finished.
-    Uuid settle;
   };
   struct Request {
     ByteRange range;
