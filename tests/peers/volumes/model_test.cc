@@ -16,15 +16,15 @@ std::unique_ptr<World> InMemory(uint64_t seed) {
   return std::make_unique<MemoryModelWorld>(seed, kDelays[seed % 3]);
 }
 
-TEST(Model, RandomOperationsReadBackWhatTheOracleSays) { RunSeeds(1, 800, {}, InMemory); }
+TEST(Model, RandomOperationsReadBackWhatTheOracleSays) { RunSeeds(1, 600, {}, InMemory); }
 
 TEST(Model, NothingAcknowledgedIsLostByKillsNothingFlushedByPowerLoss) {
-  RunSeeds(100'000, 1'600, {.crashes = true}, InMemory);
+  RunSeeds(100'000, 1'200, {.crashes = true}, InMemory);
 }
 
 TEST(Model, LongLivesEndAsTheOracleSays) {
   const ModelOptions options{.size = 3 * kMiB + 512 * 3, .steps = 300, .crashes = true};
-  RunSeeds(200'000, 30, options, InMemory);
+  RunSeeds(200'000, 20, options, InMemory);
 }
 
 }  // namespace
