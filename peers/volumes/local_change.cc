@@ -125,7 +125,17 @@ Task<Status> LocalAtoll::Remove(ResourceRef ref) {
       co_return put;
     }
   }
-  const Status removed = co_await WithdrawHeader(env_, &store, &found.header);
+  // A removal whose mark was broken meanwhile must not take a volume from whoever has opened it.
+  const uint32_t generation = found.header.header.generation;
+  const Status removed =
+      co_await ChangeHeader(env_, &store, &found.header, [&](Header* header) -> Status {
+        if (header->generation != generation) {
+          return {Code::kBusy, fmt::format("{} was opened by another node meanwhile", name)};
+        }
+        header->state = HeaderState::kRemoved;
+        header->pending.reset();
+        return {};
+      });
   if (!removed.ok()) {
     (void)co_await locks_.UnmarkRemoving(&store, uuid);
     co_return removed;
@@ -174,19 +184,22 @@ Task<Status> LocalAtoll::RollbackClosed(const Located& volume, const Located& sn
   CO_RETURN_IF_ERROR(co_await table_.CloseUnused(uuid, name));
   auto lease = co_await table_.Lease(volume.slot);
   if (!lease.ok()) co_return lease.status();
-  CO_RETURN_IF_ERROR(
-      co_await locks_.AcquireWriter(&store, uuid, name, volume.header.header.blob()));
+  std::optional<BlobId> taken;
+  CO_RETURN_IF_ERROR(co_await locks_.AcquireWriter(&store, uuid, name, &taken));
   auto header = co_await ReadHeader(&store, uuid, ReadFor::kAct);
   Status status = header.status();
   if (header.ok() && header->header.pending) {
     status = Status(Code::kBusy, fmt::format("{} has an operation to finish: open it first", name));
   }
-  const BlobId blob = volume.header.header.blob();
-  // Nothing that an earlier holder has in flight may land in what will be current.
-  if (status.ok()) status = co_await store.Adopt(blob, 10 * kSecond);
-  if (status.code() == Code::kFenced) status = OkStatus();
-  if (status.ok()) status = co_await PutRollback(&store, &*header, snapshot);
-  co_await store.Disown(blob);
+  if (status.ok()) {
+    const BlobId blob = header->header.blob();
+    // Nothing that an earlier holder has in flight may land in what will be current.
+    status = co_await store.Adopt(blob, 10 * kSecond);
+    if (status.code() == Code::kFenced) status = OkStatus();
+    if (status.ok()) status = co_await PutRollback(&store, &*header, snapshot);
+    co_await store.Disown(blob);
+  }
+  if (taken) co_await store.Disown(*taken);
   const Status released = co_await locks_.Release(&store, uuid);
   co_return status.ok() ? released : status;
 }
@@ -201,7 +214,14 @@ Task<Status> LocalAtoll::PutRollback(Store* store, VersionedHeader* header,
   pending.size = source.size;
   pending.time_ns = env_->WallNs();
   pending.map = source.map;
+  // Somebody who had found nobody in it may have opened it before its blob was adopted.
+  const uint32_t generation = header->header.generation;
+  const auto check = [&](const Header& next) -> Status {
+    if (next.generation == generation) return {};
+    return {Code::kBusy, fmt::format("{} was opened by another node meanwhile", next.name)};
+  };
   CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, store, header, [&](Header* next) -> Status {
+    RETURN_IF_ERROR(check(*next));
     next->pending = pending;
     next->refs += 1;
     return {};
@@ -210,6 +230,7 @@ Task<Status> LocalAtoll::PutRollback(Store* store, VersionedHeader* header,
   if (!again.ok() && again.code() != Code::kNotFound) co_return again.status();
   const bool alive = again.ok() && again->header.state == HeaderState::kLive;
   CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, store, header, [&](Header* next) -> Status {
+    RETURN_IF_ERROR(check(*next));
     if (alive) return ApplyRollback(pending, next);
     next->pending.reset();
     return {};

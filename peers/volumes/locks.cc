@@ -17,6 +17,21 @@ Status Contended(std::string_view name) {
   return {Code::kBusy, fmt::format("the lock of {} is changed by others all the time", name)};
 }
 
+Status BeingRemoved(std::string_view name) {
+  return {Code::kNotFound, fmt::format("{} is being removed", name)};
+}
+
+// kBusy if another instance has a blob adopted. One that is absent nobody has, and it stays absent.
+Task<Status> CheckNotAdopted(Store* store, BlobId blob) {
+  const auto usage = co_await store->Usage(blob);
+  if (usage.code() == Code::kNotFound) co_return OkStatus();
+  if (!usage.ok()) co_return usage.status();
+  const Status adopted = co_await store->Adopt(blob, 0);
+  if (adopted.code() == Code::kFenced) co_return OkStatus();
+  if (adopted.ok()) co_await store->Disown(blob);
+  co_return adopted;
+}
+
 }  // namespace
 
 Task<Result<Locks::Versioned>> Locks::Read(Store* store, Uuid uuid) {
@@ -47,15 +62,45 @@ Task<bool> Locks::IsLive(Store* store, Uuid incarnation) {
   co_return !lease.ok() || !IsKnownDead(*lease, *identity_);
 }
 
-Task<Status> Locks::CheckGone(Store* store, Uuid incarnation, std::string name, BlobId blob) {
+// A blob that can be adopted is proof only while it is the current one: a living holder gives it up
+// when it has pinned a new epoch.
+Task<Status> Locks::ProveGone(Store* store, Uuid uuid, bool dead, std::optional<BlobId>* adopted) {
+  for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
+    const auto header = co_await ReadHeader(store, uuid, ReadFor::kAct);
+    if (!header.ok()) co_return header.status();
+    if (header->header.kind != HeaderKind::kVolume) co_return OkStatus();
+    const BlobId blob = header->header.blob();
+    // Who pins a new epoch holds the old blob from before the header says so until it has the new.
+    if (!dead && blob.epoch > 1) {
+      CO_RETURN_IF_ERROR(co_await CheckNotAdopted(store, {blob.owner, blob.epoch - 1}));
+    }
+    const Status status = co_await store->Adopt(blob, dead ? kWaitForDead : kWaitForRunning);
+    // Sealed: of a dead holder nothing lands any more, a living one begins a new epoch.
+    if (status.code() == Code::kFenced) {
+      co_return dead ? OkStatus() : Status(Code::kBusy, std::string(status.message()));
+    }
+    CO_RETURN_IF_ERROR(status);
+    const auto again = co_await ReadHeader(store, uuid, ReadFor::kAct);
+    if (again.ok() && again->header.epoch == header->header.epoch) {
+      adopted->emplace(blob);
+      co_return OkStatus();
+    }
+    co_await store->Disown(blob);
+    if (!again.ok()) co_return again.status();
+  }
+  co_return Contended(uuid.ToString());
+}
+
+Task<Status> Locks::CheckGone(Store* store, Uuid incarnation, Uuid uuid, std::string name,
+                              std::optional<BlobId>* adopted) {
   const auto lease = co_await ReadLease(store, incarnation);
   if (lease.code() == Code::kNotFound) co_return OkStatus();
   if (!lease.ok() && lease.code() != Code::kCorrupt) co_return lease.status();
   if (lease.ok() && lease->ended) co_return OkStatus();
   if (store->info().capabilities.proves_death && (!lease.ok() || lease->boot == identity_->boot)) {
     const bool dead = lease.ok() && IsKnownDead(*lease, *identity_);
-    const Status adopted = co_await store->Adopt(blob, dead ? kWaitForDead : kWaitForRunning);
-    if (adopted.code() != Code::kBusy) co_return adopted;
+    const Status proven = co_await ProveGone(store, uuid, dead, adopted);
+    if (proven.code() != Code::kBusy) co_return proven;
   }
   if (!lease.ok()) co_return lease.status().With(name + " is in use");
   co_return Status(Code::kBusy,
@@ -64,21 +109,46 @@ Task<Status> Locks::CheckGone(Store* store, Uuid incarnation, std::string name, 
                                name, lease->node, lease->pid, lease->control_address, name));
 }
 
-Task<Status> Locks::AcquireWriter(Store* store, Uuid uuid, std::string name, BlobId blob) {
+Task<Status> Locks::AcquireWriter(Store* store, Uuid uuid, std::string name,
+                                  std::optional<BlobId>* taken) {
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
     CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
     LockRecord next = before.record;
     // A removal whose node died before its commit is no removal.
     if (next.mode == LockMode::kRemoving) {
       if (co_await IsLive(store, next.holder)) {
-        co_return Status(Code::kNotFound, fmt::format("{} is being removed", name));
+        co_return BeingRemoved(name);
       }
       next.mode = LockMode::kFree;
       next.holder = Uuid();
     }
     if (next.mode == LockMode::kWriter) {
       if (next.holder == identity_->incarnation) co_return OkStatus();
-      CO_RETURN_IF_ERROR(co_await CheckGone(store, next.holder, name, blob));
+      CO_RETURN_IF_ERROR(co_await CheckGone(store, next.holder, uuid, name, taken));
+    }
+    next.mode = LockMode::kWriter;
+    next.holder = identity_->incarnation;
+    next.readers.clear();
+    next.generation += 1;
+    const Status status = co_await Swap(store, before, next);
+    if (status.ok()) co_return status;
+    if (*taken) co_await store->Disown(**taken);
+    taken->reset();
+    if (status.code() != Code::kConflict) co_return status;
+  }
+  co_return Contended(name);
+}
+
+Task<Status> Locks::ConfirmWriter(Store* store, Uuid uuid, std::string name) {
+  for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
+    CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
+    LockRecord next = before.record;
+    if (next.mode == LockMode::kWriter) {
+      if (next.holder == identity_->incarnation) co_return OkStatus();
+      co_return Status(Code::kBusy, fmt::format("{} was taken by another node meanwhile", name));
+    }
+    if (next.mode == LockMode::kRemoving && co_await IsLive(store, next.holder)) {
+      co_return BeingRemoved(name);
     }
     next.mode = LockMode::kWriter;
     next.holder = identity_->incarnation;
@@ -97,7 +167,7 @@ Task<Status> Locks::AcquireReader(Store* store, Uuid uuid, std::string name) {
     // A removal whose node died before its commit is no removal.
     if (next.mode == LockMode::kRemoving) {
       if (co_await IsLive(store, next.holder)) {
-        co_return Status(Code::kNotFound, fmt::format("{} is being removed", name));
+        co_return BeingRemoved(name);
       }
       next.mode = LockMode::kFree;
       next.holder = Uuid();
@@ -143,24 +213,29 @@ Task<Status> Locks::Release(Store* store, Uuid uuid) {
   co_return Contended(uuid.ToString());
 }
 
+Task<Status> Locks::CheckNobodyIn(Store* store, LockRecord lock, std::string name, Uuid except) {
+  std::vector<Uuid> inside = lock.readers;
+  if (!lock.holder.is_zero()) inside.push_back(lock.holder);
+  for (const Uuid& incarnation : inside) {
+    if (incarnation == except || !co_await IsLive(store, incarnation)) continue;
+    const auto lease = co_await ReadLease(store, incarnation);
+    const bool ours = incarnation == identity_->incarnation;
+    co_return Status(
+        Code::kBusy,
+        fmt::format("{} is in use {}", name,
+                    ours ? "on this node"
+                         : "by node " + (lease.ok() ? lease->node : incarnation.ToString())));
+  }
+  co_return OkStatus();
+}
+
 Task<Status> Locks::MarkRemoving(Store* store, Uuid uuid, std::string name) {
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
     CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
     LockRecord next = before.record;
     const bool removing = next.mode == LockMode::kRemoving;
     if (removing && next.holder == identity_->incarnation) co_return OkStatus();
-    std::vector<Uuid> inside = next.readers;
-    if (!next.holder.is_zero()) inside.push_back(next.holder);
-    for (const Uuid& incarnation : inside) {
-      if (!co_await IsLive(store, incarnation)) continue;
-      const auto lease = co_await ReadLease(store, incarnation);
-      const bool ours = incarnation == identity_->incarnation;
-      co_return Status(
-          Code::kBusy,
-          fmt::format("{} is in use {}", name,
-                      ours ? "on this node"
-                           : "by node " + (lease.ok() ? lease->node : incarnation.ToString())));
-    }
+    CO_RETURN_IF_ERROR(co_await CheckNobodyIn(store, next, name, Uuid()));
     next.mode = LockMode::kRemoving;
     next.holder = identity_->incarnation;
     next.readers.clear();
@@ -174,6 +249,7 @@ Task<Status> Locks::MarkRemoving(Store* store, Uuid uuid, std::string name) {
 Task<Status> Locks::UnmarkRemoving(Store* store, Uuid uuid) {
   CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
   if (before.record.mode != LockMode::kRemoving) co_return OkStatus();
+  if (before.record.holder != identity_->incarnation) co_return OkStatus();
   LockRecord next = before.record;
   next.mode = LockMode::kFree;
   next.holder = Uuid();
@@ -185,16 +261,19 @@ Task<Status> Locks::Break(Store* store, Uuid uuid, std::string name, BlobId blob
   CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
   const LockMode mode = before.record.mode;
   if (mode == LockMode::kFree && !force) co_return OkStatus();
+  const bool may_write = mode == LockMode::kFree || mode == LockMode::kWriter;
   Status gone;
-  if (mode == LockMode::kWriter && before.record.holder != identity_->incarnation) {
-    gone = co_await CheckGone(store, before.record.holder, name, blob);
+  std::optional<BlobId> adopted;
+  if (!may_write) {
+    gone = co_await CheckNobodyIn(store, before.record, name, identity_->incarnation);
   } else if (mode == LockMode::kFree) {
     // A break that was cut short may have left the holder unsealed.
-    gone = co_await store->Adopt(blob, 0);
+    gone = co_await ProveGone(store, uuid, false, &adopted);
+  } else if (before.record.holder != identity_->incarnation) {
+    gone = co_await CheckGone(store, before.record.holder, uuid, name, &adopted);
   }
-  co_await store->Disown(blob);
   if (!gone.ok() && (gone.code() != Code::kBusy || !force)) co_return gone;
-  if (!gone.ok() && store->info().capabilities.seal == SealKind::kNone) {
+  if (!gone.ok() && may_write && store->info().capabilities.seal == SealKind::kNone) {
     co_return Status(Code::kUnsupported,
                      fmt::format("{}; store {} cannot seal a volume against a living holder, so "
                                  "stop that process first",
@@ -205,8 +284,11 @@ Task<Status> Locks::Break(Store* store, Uuid uuid, std::string name, BlobId blob
   next.holder = Uuid();
   next.readers.clear();
   next.generation += 1;
-  CO_RETURN_IF_ERROR(co_await Swap(store, before, next));
-  if (gone.ok()) co_return OkStatus();
+  const Status freed = co_await Swap(store, before, next);
+  // Not before the lock is free: a holder that is about to open would then have it, and no lock.
+  if (adopted) co_await store->Disown(*adopted);
+  CO_RETURN_IF_ERROR(freed);
+  if (gone.ok() || !may_write) co_return OkStatus();
   // The holder runs, or nobody can know. What it submits must not change what is read from now on.
   CO_RETURN_IF_ERROR(co_await store->Seal(blob));
   co_return co_await store->SealLog(journal);

@@ -7,10 +7,12 @@
 // Threads: one executor thread.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "peers/client/atoll.h"
 #include "peers/format/records.h"
+#include "peers/mapper/header_store.h"
 #include "peers/volumes/lease.h"
 
 namespace atl {
@@ -20,9 +22,14 @@ class Locks {
   Locks(Env* env, const NodeIdentity* identity) : env_(env), identity_(identity) {}
 
   // Makes this incarnation the writer. A holder whose lease has ended is replaced; so is one that
-  // is proven dead, `blob` being the volume's current one, which is then adopted. Otherwise kBusy,
-  // naming the holder.
-  Task<Status> AcquireWriter(Store* store, Uuid uuid, std::string name, BlobId blob);
+  // is proven not to have the volume open. The proof is that the current blob can be adopted, and
+  // it is good as long as the blob stays so: `taken` says which one the caller has to disown, after
+  // it has opened the volume or has released the lock. Otherwise kBusy, naming the holder.
+  Task<Status> AcquireWriter(Store* store, Uuid uuid, std::string name,
+                             std::optional<BlobId>* taken);
+  // Once the current blob is adopted and the header is of our generation: until then somebody could
+  // prove that nobody has the volume open, and take the lock or free it. kBusy if it was taken.
+  Task<Status> ConfirmWriter(Store* store, Uuid uuid, std::string name);
   // Registers this incarnation as a reader of a snapshot.
   Task<Status> AcquireReader(Store* store, Uuid uuid, std::string name);
   // Undoes either; harmless if nothing is held.
@@ -30,11 +37,12 @@ class Locks {
 
   // Nobody may enter from now on; kBusy, naming who is in.
   Task<Status> MarkRemoving(Store* store, Uuid uuid, std::string name);
-  // Takes that back.
+  // Takes that back, if it is ours.
   Task<Status> UnmarkRemoving(Store* store, Uuid uuid);
 
-  // Frees a lock whose holder is dead or gone. With `force` also one whose holder runs, or may run:
-  // `blob` and `journal` are then sealed against it; kUnsupported where the store cannot do that.
+  // Frees a lock whose holder, readers or remover are dead or gone; the volume is not open here.
+  // With `force` also one of those who run, or may run: `blob` and `journal` are then sealed
+  // against a holder; kUnsupported where the store cannot do that.
   Task<Status> Break(Store* store, Uuid uuid, std::string name, BlobId blob, LogId journal,
                      bool force);
 
@@ -47,8 +55,14 @@ class Locks {
   };
   Task<Result<Versioned>> Read(Store* store, Uuid uuid);
   Task<Status> Swap(Store* store, const Versioned& before, LockRecord next);
-  // Ok if whoever `incarnation` was cannot write any more.
-  Task<Status> CheckGone(Store* store, Uuid incarnation, std::string name, BlobId blob);
+  // Ok if whoever `incarnation` was cannot write any more. `adopted`: the proof, if one was needed.
+  Task<Status> CheckGone(Store* store, Uuid incarnation, Uuid uuid, std::string name,
+                         std::optional<BlobId>* adopted);
+  // Ok, with the current blob adopted, if nobody has the volume open and nothing is in flight.
+  // kBusy if somebody may have. `dead`: the holder's process is known to have ended.
+  Task<Status> ProveGone(Store* store, Uuid uuid, bool dead, std::optional<BlobId>* adopted);
+  // kBusy if a live incarnation other than `except` is in the lock.
+  Task<Status> CheckNobodyIn(Store* store, LockRecord lock, std::string name, Uuid except);
   Task<bool> IsLive(Store* store, Uuid incarnation);
 
   Env* env_;

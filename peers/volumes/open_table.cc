@@ -126,15 +126,25 @@ Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenVolume(StoreSlot slot, Uu
   CO_ASSIGN_OR_RETURN(LeaseKeeper* const lease, co_await Lease(slot));
   CO_ASSIGN_OR_RETURN(const VersionedHeader seen, co_await ReadHeader(&store, uuid, ReadFor::kAct));
   const std::string name = seen.header.name;
-  CO_RETURN_IF_ERROR(co_await locks_->AcquireWriter(&store, uuid, name, seen.header.blob()));
-  Status status = co_await Settle(slot, uuid);
-  if (status.ok()) {
-    auto map = co_await maps_->OpenWritable(slot, uuid);
-    if (map.ok()) co_return MakeComposer(*std::move(map), lease);
-    status = map.status();
-  }
-  (void)co_await locks_->Release(&store, uuid);
-  co_return status;
+  std::optional<BlobId> taken;
+  CO_RETURN_IF_ERROR(co_await locks_->AcquireWriter(&store, uuid, name, &taken));
+  auto map = co_await OpenLocked(slot, uuid, name);
+  if (!map.ok()) (void)co_await locks_->Release(&store, uuid);
+  // What is current by now is the map's own.
+  if (taken && (!map.ok() || *taken != (*map)->geometry().own)) co_await store.Disown(*taken);
+  if (!map.ok()) co_return map.status();
+  co_return MakeComposer(*std::move(map), lease);
+}
+
+Task<Result<std::unique_ptr<MapApi>>> OpenTable::OpenLocked(StoreSlot slot, Uuid uuid,
+                                                            std::string name) {
+  CO_RETURN_IF_ERROR(co_await Settle(slot, uuid));
+  auto map = co_await maps_->OpenWritable(slot, uuid);
+  if (!map.ok()) co_return map.status();
+  const Status confirmed = co_await locks_->ConfirmWriter(&stores_->at(slot), uuid, name);
+  if (confirmed.ok()) co_return *std::move(map);
+  (void)co_await (*map)->Close();
+  co_return confirmed;
 }
 
 Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenSnapshot(StoreSlot slot, Uuid uuid) {

@@ -79,6 +79,7 @@ class OpenTable {
   friend class Use;
   Task<Status> Open(std::shared_ptr<Entry> entry);
   Task<Result<std::unique_ptr<Composer>>> OpenVolume(StoreSlot slot, Uuid uuid);
+  Task<Result<std::unique_ptr<MapApi>>> OpenLocked(StoreSlot slot, Uuid uuid, std::string name);
   Task<Result<std::unique_ptr<Composer>>> OpenSnapshot(StoreSlot slot, Uuid uuid);
   std::unique_ptr<Composer> MakeComposer(std::unique_ptr<MapApi> map, LeaseKeeper* lease);
   // Finishes the pending operation of a volume whose lock we hold.

@@ -34,6 +34,8 @@ class HookFilter final : public ForwardingStore {
   Hook after;
   // Awaited before the call reaches the store.
   std::function<Task<void>(const StoreCall&)> hold;
+  // Not ok: the call has happened, and its caller hears that instead.
+  std::function<Status(const StoreCall&)> lose;
   // Not ok: the call is refused with that.
   std::function<Status(const StoreCall&)> fail;
   // The first call for which it is true waits from `stopped` until `go`, and is made then.
@@ -59,6 +61,7 @@ class HookFilter final : public ForwardingStore {
     co_return fail ? fail(call) : OkStatus();
   }
   Task<Status> After(const StoreCall& call, Status outcome) override {
+    if (lose && outcome.ok()) outcome = lose(call);
     const Hook hook = after;  // It may take itself away.
     if (hook) hook(call);
     if (Event* event = hold_after ? hold_after(call) : nullptr) co_await *event;
