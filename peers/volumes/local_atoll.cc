@@ -95,7 +95,8 @@ Task<Status> LocalAtoll::Acquire(ResourceRef ref) {
   const Uuid uuid = found.header.header.uuid;
   // An administrator's open is what ends a read-only state after a failed sync.
   if (!found.header.header.read_only_reason.empty()) {
-    CO_RETURN_IF_ERROR(co_await table_.CloseUnused(uuid, found.header.header.name));
+    const auto closed = co_await table_.Exclude(uuid, found.header.header.name);
+    if (!closed.ok()) co_return closed.status();
     CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, &stores_->at(found.slot), &found.header,
                                              [](Header* header) -> Status {
                                                header->read_only_reason.clear();
@@ -124,6 +125,8 @@ Task<Status> LocalAtoll::BreakLock(ResourceRef ref, bool force) {
     table_.Unhold(header.uuid);
     co_return co_await table_.CloseUnused(header.uuid, header.name);
   }
+  const auto closed = co_await table_.Exclude(header.uuid, header.name);
+  if (!closed.ok()) co_return closed.status();
   Store& store = stores_->at(found.slot);
   Header now = header;
   while (true) {

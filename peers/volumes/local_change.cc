@@ -108,7 +108,8 @@ Task<Status> LocalAtoll::Remove(ResourceRef ref) {
     co_return Status(Code::kBusy,
                      fmt::format("{} is held open; 'atoll close {}' first", name, name));
   }
-  CO_RETURN_IF_ERROR(co_await table_.CloseUnused(uuid, name));
+  const auto closed = co_await table_.Exclude(uuid, name);
+  if (!closed.ok()) co_return closed.status();
   // Others take a remover without a lease for dead.
   const auto lease = co_await table_.Lease(found.slot);
   if (!lease.ok()) co_return lease.status();
@@ -181,7 +182,8 @@ Task<Status> LocalAtoll::RollbackClosed(const Located& volume, const Located& sn
   const Uuid uuid = volume.header.header.uuid;
   const std::string name = volume.header.header.name;
   Store& store = stores_->at(volume.slot);
-  CO_RETURN_IF_ERROR(co_await table_.CloseUnused(uuid, name));
+  const auto closed = co_await table_.Exclude(uuid, name);
+  if (!closed.ok()) co_return closed.status();
   auto lease = co_await table_.Lease(volume.slot);
   if (!lease.ok()) co_return lease.status();
   std::optional<BlobId> taken;

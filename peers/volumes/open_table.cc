@@ -38,6 +38,19 @@ void OpenTable::Use::Leave() {
   table_->Left(entry);
 }
 
+OpenTable::Exclusion::Exclusion(OpenTable* table, std::shared_ptr<Entry> entry)
+    : table_(table), entry_(std::move(entry)) {}
+
+OpenTable::Exclusion::Exclusion(Exclusion&& other) noexcept
+    : table_(other.table_), entry_(std::exchange(other.entry_, nullptr)) {}
+
+void OpenTable::Exclusion::End() {
+  const auto entry = std::exchange(entry_, nullptr);
+  if (entry == nullptr) return;
+  table_->entries_.erase(entry->uuid);
+  entry->closed.Set();
+}
+
 OpenTable::OpenTable(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* buffers,
                      const NodeIdentity* identity, Locks* locks)
     : env_(env),
@@ -61,6 +74,11 @@ Task<Result<LeaseKeeper*>> OpenTable::Lease(StoreSlot slot) {
   co_return lease.get();
 }
 
+bool OpenTable::is_open(const Uuid& uuid) const {
+  const auto found = entries_.find(uuid);
+  return found != entries_.end() && found->second->state != Entry::State::kExcluded;
+}
+
 uint64_t OpenTable::users(const Uuid& uuid) const {
   const auto found = entries_.find(uuid);
   return found == entries_.end() ? 0 : found->second->users;
@@ -80,7 +98,7 @@ Task<Result<OpenTable::Use>> OpenTable::Get(StoreSlot slot, Uuid uuid) {
     if (shutting_down_) co_return Status(Code::kUnavailable, "this node is stopping");
     if (const auto found = entries_.find(uuid); found != entries_.end()) {
       const std::shared_ptr<Entry> entry = found->second;
-      if (entry->state == Entry::State::kClosing) {
+      if (entry->state == Entry::State::kClosing || entry->state == Entry::State::kExcluded) {
         co_await entry->closed;
         continue;
       }
@@ -227,7 +245,7 @@ Task<Status> OpenTable::CloseUnused(Uuid uuid, std::string name) {
     const std::shared_ptr<Entry> entry = found->second;
     if (entry->state == Entry::State::kOpening) {
       co_await entry->settled;
-    } else if (entry->state == Entry::State::kClosing) {
+    } else if (entry->state != Entry::State::kOpen) {
       co_await entry->closed;
     } else if (entry->users > 0) {
       co_return Status(Code::kBusy,
@@ -237,6 +255,19 @@ Task<Status> OpenTable::CloseUnused(Uuid uuid, std::string name) {
       co_return co_await Close(entry);
     }
   }
+}
+
+Task<Result<OpenTable::Exclusion>> OpenTable::Exclude(Uuid uuid, std::string name) {
+  // Somebody else who waited for the same end may have been first.
+  do {
+    if (shutting_down_) co_return Status(Code::kUnavailable, "this node is stopping");
+    CO_RETURN_IF_ERROR(co_await CloseUnused(uuid, name));
+  } while (entries_.contains(uuid));
+  const auto entry = std::make_shared<Entry>();
+  entry->uuid = uuid;
+  entry->state = Entry::State::kExcluded;
+  entries_.emplace(uuid, entry);
+  co_return Exclusion(this, entry);
 }
 
 Task<Status> OpenTable::Hold(StoreSlot slot, Uuid uuid) {
@@ -257,7 +288,7 @@ Task<Status> OpenTable::Shutdown() {
     const std::shared_ptr<Entry> entry = entries_.begin()->second;
     if (entry->state == Entry::State::kOpening) {
       co_await entry->settled;
-    } else if (entry->state == Entry::State::kClosing) {
+    } else if (entry->state != Entry::State::kOpen) {
       co_await entry->closed;
     } else {
       const Status closed = co_await Close(entry);

@@ -5,6 +5,7 @@
 // it, and for a moment after.
 //
 //   absent --Get--> opening --> open --last user leaves--> lingering --> closing --> absent
+//   absent --Exclude--> excluded --> absent
 //
 // Threads: one executor thread.
 #pragma once
@@ -48,6 +49,20 @@ class OpenTable {
     std::shared_ptr<Entry> entry_;
   };
 
+  // Keeps the resource closed while it lives; who wants to open it waits.
+  class [[nodiscard]] Exclusion {
+   public:
+    Exclusion(OpenTable* table, std::shared_ptr<Entry> entry);
+    Exclusion(Exclusion&& other) noexcept;
+    Exclusion& operator=(Exclusion&&) = delete;
+    ~Exclusion() { End(); }
+    void End();
+
+   private:
+    OpenTable* table_;
+    std::shared_ptr<Entry> entry_;
+  };
+
   // All outlive the table.
   OpenTable(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* buffers,
             const NodeIdentity* identity, Locks* locks);
@@ -56,7 +71,7 @@ class OpenTable {
   // Opens it, or joins those who have it open: takes the lock, recovers, finishes what is pending.
   Task<Result<Use>> Get(StoreSlot slot, Uuid uuid);
 
-  bool is_open(const Uuid& uuid) const { return entries_.contains(uuid); }
+  bool is_open(const Uuid& uuid) const;
   // Users besides lingering.
   uint64_t users(const Uuid& uuid) const;
   // `atoll open`: holds it until Unhold.
@@ -66,6 +81,10 @@ class OpenTable {
 
   // Closes it at once if nobody uses it; kBusy, with the number of users, if somebody does.
   Task<Status> CloseUnused(Uuid uuid, std::string name);
+  // The same, and it stays closed: for whoever works on a closed volume, from before the first look
+  // at its lock until after the last. Else a client that comes meanwhile opens it under the same
+  // lock, and is acknowledged what the operation then throws away.
+  Task<Result<Exclusion>> Exclude(Uuid uuid, std::string name);
   // Flushes and closes everything, whoever uses it, and ends the leases.
   Task<Status> Shutdown();
 
@@ -77,6 +96,7 @@ class OpenTable {
 
  private:
   friend class Use;
+  friend class Exclusion;
   Task<Status> Open(std::shared_ptr<Entry> entry);
   Task<Result<std::unique_ptr<Composer>>> OpenVolume(StoreSlot slot, Uuid uuid);
   Task<Result<std::unique_ptr<MapApi>>> OpenLocked(StoreSlot slot, Uuid uuid, std::string name);
@@ -106,7 +126,8 @@ class OpenTable::Entry {
  public:
   Uuid uuid;
   StoreSlot slot = 0;
-  enum class State : uint8_t { kOpening, kOpen, kClosing, kClosed } state = State::kOpening;
+  enum class State : uint8_t { kOpening, kOpen, kClosing, kClosed, kExcluded };
+  State state = State::kOpening;
   Status status;  // Why opening failed.
   Event settled;  // Opening has ended, well or not.
   Event closed;
