@@ -68,7 +68,6 @@ class LocalAtoll final : public Atoll {
   ResourceInfo InfoOf(const Located& located) const;
 
   Task<Result<Header>> PrepareClone(const CreateSpec& spec, StoreSlot* slot);
-  Task<Status> FinishClone(StoreSlot slot, VersionedHeader* clone, Uuid snapshot);
   Task<Status> CommitRename(StoreSlot slot, Uuid uuid, Uuid name_space, std::string name);
   Task<Status> GiveUpLost(NameRecord record);
   Task<Status> Shrink(const Located& located, uint64_t size);

@@ -7,6 +7,20 @@
 #include "peers/volumes/transitions.h"
 
 namespace atl {
+namespace {
+
+Status Taken(const std::string& name) {
+  return {Code::kExists, fmt::format("'{}' was taken by another", name)};
+}
+
+// Whether a header is what an earlier call with the same `spec` has made.
+bool IsWorkOf(const CreateSpec& spec, const Header& header) {
+  return header.state == HeaderState::kLive && header.kind == HeaderKind::kVolume &&
+         header.name_space == spec.name_space && header.name == spec.name &&
+         header.parent.is_zero() != spec.from.has_value();
+}
+
+}  // namespace
 
 // name record -> header (the commit).  A clone also: pending -> snapshot seen again -> cleared.
 Task<Result<ResourceInfo>> LocalAtoll::Create(CreateSpec spec) {
@@ -19,7 +33,16 @@ Task<Result<ResourceInfo>> LocalAtoll::Create(CreateSpec spec) {
   StoreSlot slot = 0;
   Header header;
   if (spec.from) {
-    CO_ASSIGN_OR_RETURN(header, co_await PrepareClone(spec, &slot));
+    auto prepared = co_await PrepareClone(spec, &slot);
+    if (prepared.code() == Code::kNotFound) {
+      // The snapshot may have gone since a clone was made of it.
+      const auto done = co_await names_.FindByUuid(spec.uuid);
+      if (done.ok() && IsWorkOf(spec, done->header.header) && !done->header.header.pending) {
+        co_return InfoOf(*done);
+      }
+    }
+    if (!prepared.ok()) co_return prepared.status();
+    header = *std::move(prepared);
   } else {
     CO_ASSIGN_OR_RETURN(slot, stores_->FindByName(spec.store));
     header = NewVolume(spec, stores_->at(slot).info().uuid, env_->WallNs());
@@ -27,25 +50,37 @@ Task<Result<ResourceInfo>> LocalAtoll::Create(CreateSpec spec) {
   Store& store = stores_->at(slot);
   CO_RETURN_IF_ERROR(
       co_await names_.Claim(spec.name_space, spec.name, spec.uuid, store.info().uuid));
-  auto made = co_await PutHeader(&store, header, spec.uuid);
-  if (made.code() == Code::kExists) {
-    // Somebody repeats what was done already, or took the name over meanwhile.
-    made = co_await ReadHeader(&store, spec.uuid, ReadFor::kAct);
-    if (made.ok() && (made->header.state != HeaderState::kLive || made->header.name != spec.name)) {
-      co_return Status(Code::kExists, fmt::format("'{}' was taken by another", spec.name));
-    }
-  }
-  if (!made.ok()) co_return made.status();
+  const auto put = co_await PutHeader(&store, header, spec.uuid);
+  if (!put.ok() && put.code() != Code::kExists) co_return put.status();
+  // Somebody repeats what was done already, with another snapshot under the same name perhaps; or
+  // took the name over meanwhile.
+  CO_ASSIGN_OR_RETURN(VersionedHeader made, co_await ReadHeader(&store, spec.uuid, ReadFor::kAct));
+  if (!IsWorkOf(spec, made.header)) co_return Taken(spec.name);
   CO_ASSIGN_OR_RETURN(const bool ours,
                       co_await names_.PointsTo(spec.name_space, spec.name, spec.uuid));
   if (!ours) {
-    CO_RETURN_IF_ERROR(co_await WithdrawHeader(env_, &store, &*made));
-    co_return Status(Code::kExists, fmt::format("'{}' was taken by another", spec.name));
+    // Unless somebody has used it since, or has renamed it: then it had the name.
+    bool counted = false;
+    const Status withdrawn =
+        co_await ChangeHeader(env_, &store, &made, [&](Header* next) -> Status {
+          const bool fresh = IsWorkOf(spec, *next) && next->generation == 1;
+          counted = !fresh && next->state == HeaderState::kLive;
+          if (!fresh) return {Code::kExists, "not to be withdrawn"};
+          next->state = HeaderState::kRemoved;
+          next->pending.reset();
+          return {};
+        });
+    if (!withdrawn.ok() && withdrawn.code() != Code::kExists) co_return withdrawn;
+    if (!counted) co_return Taken(spec.name);
   }
-  if (spec.from) {
-    CO_RETURN_IF_ERROR(co_await FinishClone(slot, &*made, made->header.parent));
+  const Status settled = co_await SettleClone(env_, &store, &made);
+  if (settled.code() == Code::kNotFound) {
+    const Header& clone = made.header;
+    CO_RETURN_IF_ERROR(co_await names_.Withdraw(clone.name_space, clone.name, clone.uuid));
+    co_return Status(Code::kNotFound, "the snapshot was removed meanwhile");
   }
-  co_return InfoOf(Located{slot, *std::move(made)});
+  CO_RETURN_IF_ERROR(settled);
+  co_return InfoOf(Located{slot, std::move(made)});
 }
 
 Task<Result<Header>> LocalAtoll::PrepareClone(const CreateSpec& spec, StoreSlot* slot) {
@@ -59,24 +94,6 @@ Task<Result<Header>> LocalAtoll::PrepareClone(const CreateSpec& spec, StoreSlot*
                                  source.header.header.name, info.name));
   }
   co_return NewClone(spec, source.header.header, info.uuid, env_->WallNs());
-}
-
-// The clone counts only if its snapshot is still there after the clone's header is: then whoever
-// collects garbage has seen one of the two.
-Task<Status> LocalAtoll::FinishClone(StoreSlot slot, VersionedHeader* clone, Uuid snapshot) {
-  Store& store = stores_->at(slot);
-  const auto source = co_await ReadHeader(&store, snapshot, ReadFor::kAct);
-  if (!source.ok() && source.code() != Code::kNotFound) co_return source.status();
-  const bool alive = source.ok() && source->header.state == HeaderState::kLive;
-  CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, &store, clone, [&](Header* header) -> Status {
-    if (!alive) header->state = HeaderState::kRemoved;
-    header->pending.reset();
-    return {};
-  }));
-  if (alive) co_return OkStatus();
-  const Header& header = clone->header;
-  CO_RETURN_IF_ERROR(co_await names_.Withdraw(header.name_space, header.name, header.uuid));
-  co_return Status(Code::kNotFound, "the snapshot was removed meanwhile");
 }
 
 // name record -> pin {epoch + 1, pending} (the commit) -> snapshot's header -> pending cleared.

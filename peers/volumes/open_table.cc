@@ -191,21 +191,11 @@ Task<Status> OpenTable::Settle(StoreSlot slot, Uuid uuid) {
     if (!put.ok() && put.code() != Code::kExists) co_return put;
     co_return co_await ChangeHeader(env_, &store, &found, clear);
   }
-  // A clone or a rollback: it depends on the snapshot still being there.
+  if (pending.kind == PendingKind::kClone) co_return co_await SettleClone(env_, &store, &found);
+  // A rollback: it depends on the snapshot still being there.
   const auto source = co_await ReadHeader(&store, pending.uuid, ReadFor::kAct);
   const bool alive = source.ok() && source->header.state == HeaderState::kLive;
   if (!source.ok() && source.code() != Code::kNotFound) co_return source.status();
-  if (pending.kind == PendingKind::kClone) {
-    if (alive) co_return co_await ChangeHeader(env_, &store, &found, clear);
-    CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, &store, &found, [](Header* header) -> Status {
-      header->state = HeaderState::kRemoved;
-      header->pending.reset();
-      return {};
-    }));
-    co_return Status(Code::kNotFound, fmt::format("{} was a clone of a snapshot that was removed "
-                                                  "before the clone was made",
-                                                  found.header.name));
-  }
   if (!alive) co_return co_await ChangeHeader(env_, &store, &found, clear);
   co_return co_await ChangeHeader(env_, &store, &found, [&pending](Header* header) -> Status {
     return ApplyRollback(pending, header);

@@ -96,6 +96,31 @@ bool IsUntouched(const Header& header) {
          header.epoch == 1 && header.generation == 1 && (empty || clone);
 }
 
+Task<Status> SettleClone(Env* env, Store* store, VersionedHeader* clone) {
+  if (!clone->header.pending || clone->header.pending->kind != PendingKind::kClone) {
+    co_return OkStatus();
+  }
+  const PendingOperation pending = *clone->header.pending;
+  const auto source = co_await ReadHeader(store, pending.uuid, ReadFor::kAct);
+  if (!source.ok() && source.code() != Code::kNotFound) co_return source.status();
+  const bool alive = source.ok() && source->header.state == HeaderState::kLive;
+  bool finished = false;
+  const Status status = co_await ChangeHeader(env, store, clone, [&](Header* header) -> Status {
+    // By somebody else, who saw the snapshot: the clone stands on its own from then on.
+    finished = header->pending != pending;
+    if (finished) return {Code::kExists, "finished already"};
+    if (!alive) header->state = HeaderState::kRemoved;
+    header->pending.reset();
+    return {};
+  });
+  if (finished) co_return OkStatus();
+  CO_RETURN_IF_ERROR(status);
+  if (alive) co_return OkStatus();
+  co_return Status(Code::kNotFound, fmt::format("{} was a clone of a snapshot that was removed "
+                                                "before the clone was made",
+                                                clone->header.name));
+}
+
 Status ApplyRollback(const PendingOperation& pending, Header* volume) {
   if (!volume->pending || volume->pending->uuid != pending.uuid ||
       volume->pending->kind != PendingKind::kRollback) {

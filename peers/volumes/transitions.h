@@ -29,6 +29,11 @@ Task<Status> WithdrawHeader(Env* env, Store* store, VersionedHeader* header);
 // Nobody has opened it yet, so that it holds nothing of its own.
 bool IsUntouched(const Header& header);
 
+// A clone counts only if its snapshot is still there after the clone's header is: then whoever
+// collects garbage has seen one of the two. Clears its pending operation, if there still is one;
+// kNotFound if the snapshot is gone: then the clone is removed.
+Task<Status> SettleClone(Env* env, Store* store, VersionedHeader* clone);
+
 // The volume becomes what `pending` says.
 Status ApplyRollback(const PendingOperation& pending, Header* volume);
 
