@@ -47,9 +47,30 @@ Task<Status> LeaseKeeper::Renew() {
   record.renewals = ++renewals_;
   CO_ASSIGN_OR_RETURN(const Bytes bytes, EncodeLeaseRecord(record));
   const RecordKey key = RecordKey::Of(RecordKind::kLease, identity_->incarnation);
-  CO_ASSIGN_OR_RETURN(version_, co_await store_->SwapRecord(key, version_, bytes, env_->NewUuid()));
+  auto version = co_await store_->SwapRecord(key, version_, bytes, env_->NewUuid());
+  if (version.code() == Code::kConflict) {
+    CO_ASSIGN_OR_RETURN(version_, co_await FindVersion());
+    version = co_await store_->SwapRecord(key, version_, bytes, env_->NewUuid());
+  }
+  if (!version.ok()) co_return version.status();
+  version_ = *version;
   valid_until_ns_ = sent_ns + identity_->lease_term_ns / 10 * 9;
   co_return OkStatus();
+}
+
+// Nobody else writes this record, so what is there is a renewal whose answer was lost. Its time
+// does not count: we do not know when it was sent.
+Task<Result<uint64_t>> LeaseKeeper::FindVersion() {
+  const RecordKey key = RecordKey::Of(RecordKind::kLease, identity_->incarnation);
+  const auto record = co_await store_->GetRecord(key, ReadFor::kAct);
+  if (!record.ok()) co_return record.status();
+  const auto lease = DecodeLeaseRecord(record->payload, identity_->incarnation);
+  if (!lease.ok()) co_return lease.status();
+  if (lease->ended) {
+    co_return Status(Code::kFenced, fmt::format("the lease of this node in store {} was ended",
+                                                store_->info().name));
+  }
+  co_return record->version;
 }
 
 Task<void> LeaseKeeper::RenewLoop() {
@@ -70,7 +91,11 @@ Task<void> LeaseKeeper::Stop() {
   co_await loop_.Join();
   if (!started_) co_return;
   const RecordKey key = RecordKey::Of(RecordKind::kLease, identity_->incarnation);
-  (void)co_await store_->RemoveRecord(key, version_, env_->NewUuid());
+  const Status removed = co_await store_->RemoveRecord(key, version_, env_->NewUuid());
+  if (removed.code() == Code::kConflict) {
+    const auto version = co_await FindVersion();
+    if (version.ok()) (void)co_await store_->RemoveRecord(key, *version, env_->NewUuid());
+  }
   valid_until_ns_ = 0;
 }
 

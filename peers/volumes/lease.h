@@ -49,6 +49,8 @@ class LeaseKeeper {
 
  private:
   Task<Status> Renew();
+  // Of our record as it is in the store. kNotFound, or kFenced: others take us for dead.
+  Task<Result<uint64_t>> FindVersion();
   Task<void> RenewLoop();
 
   Env* env_;
