@@ -178,8 +178,9 @@ Task<Status> LogSet::Trim(LogId id, uint64_t length) {
   CO_ASSIGN_OR_RETURN(Adopted* const mine, Mine(id));
   const Running running(context_);
   const Use use(mine);
-  const uint64_t end = mine->end;
-  const auto work = [this, mine, length, end]() -> Status {
+  // An append between the look at the end and the cut would be cut off, after its answer.
+  const auto guard = co_await mine->appending.Lock();
+  const auto work = [this, mine, length, end = mine->end]() -> Status {
     // To the size that it has: only what lies behind the end is freed.
     if (ftruncate(mine->fd.get(), static_cast<off_t>(end)) != 0) {
       return ChangeError(errno, "ftruncate", mine->path);
@@ -191,8 +192,6 @@ Task<Status> LogSet::Trim(LogId id, uint64_t length) {
     context_.reserve.Refill();
     return {};
   };
-  // An append between the two would be cut off.
-  const auto guard = co_await mine->appending.Lock();
   co_return co_await context_.executor.Offload(work);
 }
 

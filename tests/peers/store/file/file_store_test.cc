@@ -229,6 +229,34 @@ TEST_F(FileStoreTest, AFailedSyncPoisonsTheBlob) {
   Close(*store);
 }
 
+Task<void> AppendTask(Store* store, LogId log, ConstSpan data, Status* out) {
+  *out = co_await store->Append(log, 0, data);
+}
+
+// The cut begins while the append is on its way.
+Task<Status> AppendAndTrim(Store* store, LogId log, ConstSpan data) {
+  Status appended;
+  TaskGroup group;
+  group.Run(AppendTask(store, log, data, &appended));
+  const Status trimmed = co_await store->TrimLog(log, data.size());
+  co_await group.Join();
+  co_return appended.ok() ? trimmed : appended;
+}
+
+TEST_F(FileStoreTest, ATrimCutsOffNoAppendThatIsOnItsWay) {
+  auto store = Open();
+  const LogId log = LogId::Journal(executor.NewUuid(), 1, 1);
+  ASSERT_OK(Run(store->AdoptLog(log, 0)));
+  const Bytes data = Pattern(256 * kKiB, 1);
+  ASSERT_OK(Run(AppendAndTrim(store.get(), log, data)));
+  Bytes now(data.size());
+  const auto got = Run(store->ReadLog(log, 0, now));
+  ASSERT_TRUE(got.ok()) << got.status().ToString();
+  EXPECT_EQ(*got, data.size());
+  EXPECT_EQ(now, data);
+  Close(*store);
+}
+
 TEST_F(FileStoreTest, APebibyteBlobNeedsFewDescriptors) {
   constexpr size_t kLimit = 16;
   auto store = Open({.max_open_files = kLimit});
