@@ -333,7 +333,7 @@ template <typename V> void Fields(V& v, CreateSpec& x) {
 }
 template <typename V> void Fields(V& v, SnapshotSpec& x) { v(x.uuid, x.volume, x.name); }
 template <typename V> void Fields(V& v, ListSpec& x) {
-  v(x.kind, x.name_space, x.parent, x.after, x.limit);
+  v(x.kind, x.name_space, x.parent, x.after, x.after_name_space, x.limit);
 }
 template <typename V> void Fields(V& v, ResourcePage& x) { v(x.items, x.last); }
 template <typename V> void Fields(V& v, LockInfo& x) { v(x.holder, x.generation, x.mode); }

@@ -97,11 +97,13 @@ struct SnapshotSpec {
   std::string name;
 };
 
+// The order is by name, equal names by their namespace; a page goes on behind an item of the last.
 struct ListSpec {
   std::optional<ResourceKind> kind;
   std::optional<Uuid> name_space;
   std::optional<ResourceRef> parent;  // Snapshots of this volume only.
-  std::string after;                  // Names greater than this one.
+  std::string after;                  // The name of that item; empty: from the beginning.
+  Uuid after_name_space;              // And its namespace.
   uint32_t limit = 1000;
 };
 

@@ -47,7 +47,6 @@ Task<Result<ResourcePage>> LocalAtoll::List(ListSpec spec) {
     if (spec.kind && info.kind != *spec.kind) continue;
     if (spec.name_space && info.name_space != *spec.name_space) continue;
     if (spec.parent && info.parent != parent) continue;
-    if (!spec.after.empty() && info.name <= spec.after) continue;
     if (const auto found = names.find(info.parent); found != names.end()) {
       info.parent_name = found->second;
     }
@@ -77,7 +76,12 @@ Task<Result<ResourcePage>> LocalAtoll::List(ListSpec spec) {
     info.read_only_reason = status.ToString();
     if (!spec.kind || *spec.kind == ResourceKind::kVolume) page.items.push_back(std::move(info));
   }
-  std::ranges::sort(page.items, {}, &ResourceInfo::name);
+  const auto place = [](const ResourceInfo& info) { return std::pair(info.name, info.name_space); };
+  const std::pair behind(spec.after, spec.after_name_space);
+  if (!spec.after.empty()) {
+    std::erase_if(page.items, [&](const ResourceInfo& info) { return place(info) <= behind; });
+  }
+  std::ranges::sort(page.items, {}, place);
   const uint32_t limit = std::clamp<uint32_t>(spec.limit, 1, 1000);
   page.last = page.items.size() <= limit;
   if (!page.last) page.items.resize(limit);

@@ -110,6 +110,7 @@ Task<Result<std::vector<ResourceInfo>>> ListAll(Context& context, ListSpec spec)
     for (ResourceInfo& info : page.items) all.push_back(std::move(info));
     if (page.last || page.items.empty()) co_return all;
     spec.after = all.back().name;
+    spec.after_name_space = all.back().name_space;
   }
 }
 
