@@ -62,6 +62,11 @@ Result<BlobSet::Adopted*> BlobSet::Mine(const BlobId& id) {
   return mine;
 }
 
+Status BlobSet::PoisonOf(const BlobId& id) const {
+  const auto found = poisoned_.find(id);
+  return found == poisoned_.end() ? OkStatus() : found->second;
+}
+
 Status BlobSet::Poison(Adopted* mine, Status status) {
   if (mine->poison.ok()) mine->poison = status.With("after a failed sync");
   return status;
@@ -83,6 +88,10 @@ Task<Status> BlobSet::Adopt(BlobId id, int64_t wait_ns) {
   while (adopted_.contains(id)) {
     if (FindAdopted(id)) co_return OkStatus();
     co_await adopted_[id]->idle;
+  }
+  if (const Status poison = PoisonOf(id); !poison.ok()) {
+    co_return Status(Code::kFenced, fmt::format("{}: blob {} was given up: {}", context_.name,
+                                                id.ToString(), poison.message()));
   }
   adopting_.insert(id);
   Status status;
@@ -127,6 +136,7 @@ Task<void> BlobSet::Disown(BlobId id) {
   table_.CloseAll(id, true);
   const auto gone = std::move(adopted_[id]);
   adopted_.erase(id);
+  if (!gone->poison.ok()) poisoned_.emplace(id, gone->poison);
   gone->idle.NotifyAll();
 }
 
@@ -144,6 +154,7 @@ Task<Status> BlobSet::Remove(BlobId id) {
   const Running running(context_);
   CO_RETURN_IF_ERROR(context_.Alive());
   co_await Disown(id);
+  poisoned_.erase(id);
   table_.CloseAll(id, false);
   const auto work = [this, id] {
     const Status status = RemoveBlobDir(context_.blobs, context_.tmp, id);
@@ -401,6 +412,7 @@ Task<Status> BlobSet::Sync(BlobId id) {
   const Running running(context_);
   Adopted* const mine = FindAdopted(id);
   if (!mine) {
+    CO_RETURN_IF_ERROR(PoisonOf(id));
     const auto work = [this, id] { return SyncBlobDir(context_.blobs, id); };
     co_return co_await context_.executor.Offload(work);
   }

@@ -3,8 +3,9 @@
 // The blobs of one file store instance: those it has adopted, and the open files of all that it
 // reads and writes. Reads and writes that find their file open allocate nothing but their frames.
 //
-// A failed sync poisons the blob in this instance: the kernel reports a failed writeback once, so a
-// later success would mean nothing. Every later Write and Sync answers with the first error.
+// A failed sync poisons the blob in this instance, for as long as the instance lives: the kernel
+// reports a failed writeback once, so a later success would mean nothing. Every later Write and
+// Sync answers with the first error. Disowned it has lost the blob: a new Adopt is kFenced.
 //
 // Threads: the executor's.
 #pragma once
@@ -73,12 +74,15 @@ class BlobSet {
                         ZeroOptions options);
   Task<Status> SyncEntries(Adopted* mine);
   Task<Status> SyncFiles(BlobId id, Adopted* mine);
+  // Why this instance may not have the blob any more, or ok.
+  Status PoisonOf(const BlobId& id) const;
   Status Poison(Adopted* mine, Status status);
   void MarkDirty(Adopted* mine, const Pin& file);
 
   FileContext& context_;
   FileTable table_;
   std::unordered_map<BlobId, std::unique_ptr<Adopted>> adopted_;
+  std::unordered_map<BlobId, Status> poisoned_;  // Those that were disowned since.
   std::set<BlobId> adopting_;
   Signal adopt_ended_;
 };

@@ -48,6 +48,11 @@ Result<LogSet::Adopted*> LogSet::Mine(const LogId& id) {
   return mine;
 }
 
+Status LogSet::PoisonOf(const LogId& id) const {
+  const auto found = poisoned_.find(id);
+  return found == poisoned_.end() ? OkStatus() : found->second;
+}
+
 // Null: somebody holds it.
 Result<std::unique_ptr<LogSet::Adopted>> LogSet::TryAdopt(const LogId& id) const {
   auto mine = std::make_unique<Adopted>();
@@ -81,6 +86,10 @@ Task<Status> LogSet::Adopt(LogId id, int64_t wait_ns) {
   while (adopted_.contains(id)) {
     if (FindAdopted(id)) co_return OkStatus();
     co_await adopted_[id]->idle;
+  }
+  if (const Status poison = PoisonOf(id); !poison.ok()) {
+    co_return Status(Code::kFenced, fmt::format("{}: {} was given up: {}", context_.name,
+                                                id.ToString(), poison.message()));
   }
   adopting_.insert(id);
   Status status;
@@ -117,6 +126,7 @@ Task<void> LogSet::Disown(LogId id) {
   while (mine->in_flight > 0) co_await mine->idle;
   const auto gone = std::move(adopted_[id]);
   adopted_.erase(id);
+  if (!gone->poison.ok()) poisoned_.emplace(id, gone->poison);
   gone->idle.NotifyAll();
 }
 
@@ -142,6 +152,7 @@ Task<Status> LogSet::Remove(LogId id) {
   const Running running(context_);
   CO_RETURN_IF_ERROR(context_.Alive());
   co_await Disown(id);
+  poisoned_.erase(id);
   const auto work = [this, id]() -> Status {
     const std::string name = FileNameOf(id), path = context_.logs.PathOf(name);
     ASSIGN_OR_RETURN(const Fd fd, OpenForReading(id));
@@ -238,6 +249,7 @@ Task<Status> LogSet::Sync(LogId id) {
   const Running running(context_);
   Adopted* const mine = FindAdopted(id);
   if (!mine) {
+    CO_RETURN_IF_ERROR(PoisonOf(id));
     const auto work = [this, id]() -> Status {
       ASSIGN_OR_RETURN(const Fd fd, OpenForReading(id));
       RETURN_IF_ERROR(SyncFile(fd.get(), context_.logs.PathOf(FileNameOf(id))));

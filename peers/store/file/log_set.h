@@ -49,10 +49,13 @@ class LogSet {
   Adopted* FindAdopted(const LogId& id);
   Result<Adopted*> Mine(const LogId& id);
   Result<std::unique_ptr<Adopted>> TryAdopt(const LogId& id) const;
+  // Why this instance may not have the log any more, or ok.
+  Status PoisonOf(const LogId& id) const;
   Result<Fd> OpenForReading(const LogId& id) const;
 
   FileContext& context_;
   std::unordered_map<LogId, std::unique_ptr<Adopted>> adopted_;
+  std::unordered_map<LogId, Status> poisoned_;  // Those that were disowned since.
   std::set<LogId> adopting_;
   Signal adopt_ended_;
 };

@@ -229,6 +229,29 @@ TEST_F(FileStoreTest, AFailedSyncPoisonsTheBlob) {
   Close(*store);
 }
 
+// Closing a volume and opening it again must not make a failed sync undone.
+TEST_F(FileStoreTest, AFailedSyncIsRememberedAfterADisown) {
+  const BlobId blob = NewBlob();
+  auto store = Open();
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  ASSERT_OK(Run(store->Write(blob, 0, Pattern(4'096, 1), {})));
+  Close(*store);
+  store = Open();
+  ASSERT_OK(Run(store->Adopt(blob, 0)));
+  fs::rename(BlobPath(blob) / "0", directory.path() + "/0");
+  const Status first = Run(store->Sync(blob));
+  EXPECT_FALSE(first.ok());
+  fs::rename(directory.path() + "/0", BlobPath(blob) / "0");
+  executor.RunUntilDone(store->Disown(blob));
+  EXPECT_EQ(Run(store->Sync(blob)).code(), first.code());
+  EXPECT_CODE(Code::kFenced, Run(store->Adopt(blob, 0)));
+  Bytes now(4'096);
+  EXPECT_OK(Run(store->Read(blob, 0, now)));
+  EXPECT_EQ(now, Pattern(4'096, 1));
+  EXPECT_OK(Run(store->Remove(blob)));
+  Close(*store);
+}
+
 Task<void> AppendTask(Store* store, LogId log, ConstSpan data, Status* out) {
   *out = co_await store->Append(log, 0, data);
 }
