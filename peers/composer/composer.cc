@@ -54,7 +54,8 @@ Task<Status> Composer::Fail(Status status) {
   }
   failed_ = Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}", map_->geometry().name,
                                                 status.ToString()));
-  (void)co_await map_->SetReadOnly(status.ToString().substr(0, 512));
+  const Status recorded = co_await map_->SetReadOnly(status.ToString().substr(0, 512));
+  unrecorded_ = !recorded.ok() && recorded.code() != Code::kFenced;
   co_return failed_;
 }
 

@@ -71,6 +71,9 @@ class Composer {
   uint64_t errors() const { return errors_; }
   uint64_t in_flight() const { return ranges_.in_flight(); }
   const std::string& read_only_reason() const { return map_->geometry().read_only_reason; }
+  // True if the volume has failed and its header does not say so: whoever opens it again would not
+  // know that what was acknowledged may be lost.
+  bool failure_unrecorded() const { return unrecorded_; }
 
  private:
   // One request's passage through admission, gate and order (passage.h).
@@ -152,6 +155,7 @@ class Composer {
   Mutex flush_mutex_;
 
   Status failed_;  // Why the volume is read-only since it was opened.
+  bool unrecorded_ = false;
 };
 
 }  // namespace atl

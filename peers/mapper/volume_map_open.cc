@@ -83,10 +83,10 @@ Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::OpenWritable(Env* env, Store
   if (status.ok()) status = co_await map->RecoverCurrentJournal(sealed);
   if (status.ok()) status = co_await map->StartJournal();
   co_await store->DisownLog(found.header.journal());
-  if (!status.ok()) {
+  if (!status.ok() || map->geometry_.own != found.header.blob()) {
     co_await store->Disown(found.header.blob());
-    co_return status;
   }
+  CO_RETURN_IF_ERROR(status);
   if (map->wants_fold()) map->FoldInBackground();
   co_return map;
 }
@@ -167,9 +167,11 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
   ReplayJournal pinned{header.uuid,           header.epoch,       header.generation,
                        header.epoch_store,    header.epoch_store, content.length,
                        content.entries.size()};
-  // No header may name a byte that power could take back.
-  CO_RETURN_IF_ERROR(co_await store.Sync(header.blob()));
-  CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
+  // No header may name a byte that power could take back; unless that is lost already, and the
+  // header says so: then it is only read, and what is written later goes to a new epoch.
+  Status synced = co_await store.Sync(header.blob());
+  if (synced.ok()) synced = co_await store.SyncLog(log);
+  if (header.read_only_reason.empty()) CO_RETURN_IF_ERROR(synced);
   if (pinned.entries > 0 && layers_.size() == kMaxReplayJournals) {
     CO_RETURN_IF_ERROR(co_await SwapHeader([](Header* next) -> Status {
       next->node_sequence += 1;
@@ -185,7 +187,7 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
     if (pinned.entries > 0) next->map.replay.push_back(pinned);
     next->generation += 1;
     next->node_sequence += 1;
-    if (sealed) next->epoch += 1;
+    if (sealed || !synced.ok()) next->epoch += 1;
     return {};
   }));
   if (pinned.entries > 0) CO_RETURN_IF_ERROR(co_await LoadLayer(pinned));

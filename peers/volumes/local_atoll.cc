@@ -90,18 +90,28 @@ Task<Result<std::unique_ptr<Device>>> LocalAtoll::Open(ResourceRef ref, OpenMode
   co_return device;
 }
 
+// An administrator's open is what ends a read-only state after a failed sync.
+Task<Status> LocalAtoll::EndReadOnly(Located volume) {
+  const Uuid uuid = volume.header.header.uuid;
+  const std::string name = volume.header.header.name;
+  // Opened as it is, while the reason stands: what was written to the blob that could not be synced
+  // is left behind in an older epoch, where the store does not trust it any more.
+  const auto closed = co_await table_.Exclude(uuid, name);
+  if (!closed.ok()) co_return closed.status();
+  CO_RETURN_IF_ERROR(co_await table_.OpenAndClose(volume.slot, uuid));
+  const HeaderChange clear = [](Header* header) -> Status {
+    header->read_only_reason.clear();
+    return {};
+  };
+  co_return co_await ChangeHeader(env_, &stores_->at(volume.slot), &volume.header, clear);
+}
+
 Task<Status> LocalAtoll::Acquire(ResourceRef ref) {
-  CO_ASSIGN_OR_RETURN(Located found, co_await Locate(std::move(ref)));
-  const Uuid uuid = found.header.header.uuid;
-  // An administrator's open is what ends a read-only state after a failed sync.
-  if (!found.header.header.read_only_reason.empty()) {
-    const auto closed = co_await table_.Exclude(uuid, found.header.header.name);
-    if (!closed.ok()) co_return closed.status();
-    CO_RETURN_IF_ERROR(co_await ChangeHeader(env_, &stores_->at(found.slot), &found.header,
-                                             [](Header* header) -> Status {
-                                               header->read_only_reason.clear();
-                                               return {};
-                                             }));
+  CO_ASSIGN_OR_RETURN(const Located found, co_await Locate(std::move(ref)));
+  const Header& header = found.header.header;
+  const Uuid uuid = header.uuid;
+  if (!header.read_only_reason.empty() || table_.has_unrecorded_failure(uuid)) {
+    CO_RETURN_IF_ERROR(co_await EndReadOnly(found));
   }
   co_return co_await table_.Hold(found.slot, uuid);
 }

@@ -70,6 +70,7 @@ class LocalAtoll final : public Atoll {
   Task<Result<Header>> PrepareClone(const CreateSpec& spec, StoreSlot* slot);
   Task<Status> CommitRename(StoreSlot slot, Uuid uuid, Uuid name_space, std::string name);
   Task<Status> GiveUpLost(NameRecord record);
+  Task<Status> EndReadOnly(Located volume);
   Task<Status> Shrink(const Located& located, uint64_t size);
   Task<Status> RollbackClosed(const Located& volume, const Located& snapshot);
   Task<Status> PutRollback(Store* store, VersionedHeader* header, const Located& snapshot);

@@ -74,7 +74,11 @@ Task<Status> LocalDevice::Flush() {
   Turn turn;
   if (!at_once()) CO_RETURN_IF_ERROR(co_await Reach(&turn));
   Pass(std::move(turn));
-  co_return co_await use_.composer().Flush();
+  // Of a volume that had failed before it was opened nothing is durable, whatever is flushed now.
+  const std::string reason = use_.composer().read_only_reason();
+  CO_RETURN_IF_ERROR(co_await use_.composer().Flush());
+  if (reason.empty()) co_return OkStatus();
+  co_return Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}", info_.name, reason));
 }
 
 Task<Status> LocalDevice::Discard(ByteRange range, DeviceWriteOptions options) {

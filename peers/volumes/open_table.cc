@@ -156,6 +156,7 @@ Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenVolume(StoreSlot slot, Uu
 
 Task<Result<std::unique_ptr<MapApi>>> OpenTable::OpenLocked(StoreSlot slot, Uuid uuid,
                                                             std::string name) {
+  CO_RETURN_IF_ERROR(co_await RecordFailure(slot, uuid));
   CO_RETURN_IF_ERROR(co_await Settle(slot, uuid));
   auto map = co_await maps_->OpenWritable(slot, uuid);
   if (!map.ok()) co_return map.status();
@@ -174,6 +175,32 @@ Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenSnapshot(StoreSlot slot, 
   if (map.ok()) co_return MakeComposer(*std::move(map), lease);
   (void)co_await locks_->Release(&store, uuid);
   co_return map.status();
+}
+
+bool OpenTable::has_unrecorded_failure(const Uuid& uuid) const {
+  const auto entry = Find(uuid);
+  return unrecorded_.contains(uuid) ||
+         (entry != nullptr && entry->composer != nullptr && entry->composer->failure_unrecorded());
+}
+
+Task<Status> OpenTable::RecordFailure(StoreSlot slot, Uuid uuid) {
+  const auto found = unrecorded_.find(uuid);
+  if (found == unrecorded_.end()) co_return OkStatus();
+  const std::string reason = found->second;
+  Store& store = stores_->at(slot);
+  CO_ASSIGN_OR_RETURN(VersionedHeader header, co_await ReadHeader(&store, uuid, ReadFor::kAct));
+  const HeaderChange record = [&reason](Header* next) -> Status {
+    if (next->read_only_reason.empty()) next->read_only_reason = reason;
+    return {};
+  };
+  const Status recorded = co_await ChangeHeader(env_, &store, &header, record);
+  if (!recorded.ok()) {
+    co_return Status(Code::kReadOnly,
+                     fmt::format("volume {} is read-only: {}; that could not be recorded: {}",
+                                 header.header.name, reason, recorded.ToString()));
+  }
+  unrecorded_.erase(uuid);
+  co_return OkStatus();
 }
 
 Task<Status> OpenTable::Settle(StoreSlot slot, Uuid uuid) {
@@ -220,6 +247,9 @@ Task<Status> OpenTable::Close(std::shared_ptr<Entry> entry) {
   CHECK(entry->state == Entry::State::kOpen);
   entry->state = Entry::State::kClosing;
   Status status = co_await entry->composer->Close();
+  if (entry->composer->failure_unrecorded()) {
+    unrecorded_[entry->uuid] = entry->composer->read_only_reason();
+  }
   const Status released = co_await locks_->Release(&stores_->at(entry->slot), entry->uuid);
   entry->composer.reset();
   entry->state = Entry::State::kClosed;
@@ -258,6 +288,14 @@ Task<Result<OpenTable::Exclusion>> OpenTable::Exclude(Uuid uuid, std::string nam
   entry->state = Entry::State::kExcluded;
   entries_.emplace(uuid, entry);
   co_return Exclusion(this, entry);
+}
+
+Task<Status> OpenTable::OpenAndClose(StoreSlot slot, Uuid uuid) {
+  auto composer = co_await OpenVolume(slot, uuid);
+  if (!composer.ok()) co_return composer.status();
+  const Status closed = co_await (*composer)->Close();
+  const Status released = co_await locks_->Release(&stores_->at(slot), uuid);
+  co_return closed.ok() ? released : closed;
 }
 
 Task<Status> OpenTable::Hold(StoreSlot slot, Uuid uuid) {

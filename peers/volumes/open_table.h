@@ -74,6 +74,9 @@ class OpenTable {
   bool is_open(const Uuid& uuid) const;
   // Users besides lingering.
   uint64_t users(const Uuid& uuid) const;
+  // It has failed, and its header could not be told why. It is not opened before that is recorded,
+  // for a flush would then be acknowledged after a failed sync.
+  bool has_unrecorded_failure(const Uuid& uuid) const;
   // `atoll open`: holds it until Unhold.
   Task<Status> Hold(StoreSlot slot, Uuid uuid);
   void Unhold(const Uuid& uuid);
@@ -85,6 +88,8 @@ class OpenTable {
   // at its lock until after the last. Else a client that comes meanwhile opens it under the same
   // lock, and is acknowledged what the operation then throws away.
   Task<Result<Exclusion>> Exclude(Uuid uuid, std::string name);
+  // Under an exclusion: the volume is recovered, what is pending is finished, and nobody gets in.
+  Task<Status> OpenAndClose(StoreSlot slot, Uuid uuid);
   // Flushes and closes everything, whoever uses it, and ends the leases.
   Task<Status> Shutdown();
 
@@ -102,6 +107,7 @@ class OpenTable {
   Task<Result<std::unique_ptr<MapApi>>> OpenLocked(StoreSlot slot, Uuid uuid, std::string name);
   Task<Result<std::unique_ptr<Composer>>> OpenSnapshot(StoreSlot slot, Uuid uuid);
   std::unique_ptr<Composer> MakeComposer(std::unique_ptr<MapApi> map, LeaseKeeper* lease);
+  Task<Status> RecordFailure(StoreSlot slot, Uuid uuid);
   // Finishes the pending operation of a volume whose lock we hold.
   Task<Status> Settle(StoreSlot slot, Uuid uuid);
   Task<Status> Close(std::shared_ptr<Entry> entry);
@@ -116,6 +122,7 @@ class OpenTable {
   Locks* locks_;
   std::map<Uuid, std::shared_ptr<Entry>> entries_;
   std::map<Uuid, Use> held_;
+  std::map<Uuid, std::string> unrecorded_;  // Why closed volumes have failed.
   std::vector<std::unique_ptr<LeaseKeeper>> leases_;
   Mutex lease_mutex_;
   TaskGroup background_;
