@@ -32,7 +32,7 @@ Status Composer::Counted(Status status) {
 }
 
 Task<Status> Composer::CheckWritable() {
-  if (!failed_.ok()) co_return failed_;
+  CO_RETURN_IF_ERROR(co_await Failed());
   const MapGeometry& geometry = map_->geometry();
   if (!geometry.writable) {
     co_return Status(Code::kReadOnly, fmt::format("{} is read-only", geometry.name));
@@ -45,16 +45,35 @@ Task<Status> Composer::CheckWritable() {
 }
 
 Task<Status> Composer::Fail(Status status) {
-  if (!failed_.ok()) co_return failed_;
+  if (!failed_.ok()) co_return co_await Failed();
+  failure_ = status.ToString().substr(0, 512);
   // A holder that lost its right has nothing to record: the volume is another one's.
   if (status.code() == Code::kFenced) {
     failed_ = status;
-    map_->Abandon(status.ToString());
-    co_return failed_;
+    map_->Abandon(failure_);
+  } else {
+    failed_ = Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}",
+                                                  map_->geometry().name, status.ToString()));
+    unrecorded_ = true;
+    co_await Record();
   }
-  failed_ = Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}", map_->geometry().name,
-                                                status.ToString()));
-  (void)co_await map_->SetReadOnly(status.ToString().substr(0, 512));
+  recorded_.Set();
+  co_return failed_;
+}
+
+Task<void> Composer::Record() {
+  const Status recorded = co_await map_->SetReadOnly(failure_);
+  if (recorded.ok() || recorded.code() == Code::kFenced) {
+    unrecorded_ = false;
+  } else {
+    spdlog::error("{}: the reason why it is read-only could not be recorded: {}",
+                  map_->geometry().name, recorded.ToString());
+  }
+}
+
+Task<Status> Composer::Failed() {
+  if (failed_.ok()) co_return OkStatus();
+  co_await recorded_;
   co_return failed_;
 }
 
@@ -154,6 +173,7 @@ Task<Status> Composer::DoWrite(uint64_t offset, ConstSpan data, bool fua) {
     CO_RETURN_IF_ERROR(co_await passage.Enter());
     CO_RETURN_IF_ERROR(co_await WriteHeld(offset, data, fua, &durable));
     if (!durable) ++completed_;
+    CO_RETURN_IF_ERROR(co_await Failed());
     CO_RETURN_IF_ERROR(right_());
   }
   if (fua && !durable) co_return co_await Flush();
@@ -240,6 +260,7 @@ Task<Status> Composer::DoZero(ByteRange range, DeviceZeroOptions options) {
     CO_RETURN_IF_ERROR(co_await CheckWritable());
     CO_RETURN_IF_ERROR(co_await ZeroHeld(range, options));
     ++completed_;
+    CO_RETURN_IF_ERROR(co_await Failed());
     CO_RETURN_IF_ERROR(right_());
   }
   if (options.fua) co_return co_await Flush();

@@ -68,6 +68,9 @@ class Composer {
   uint64_t errors() const { return errors_; }
   uint64_t in_flight() const { return ranges_.in_flight(); }
   const std::string& read_only_reason() const { return map_->geometry().read_only_reason; }
+  // True if the volume has failed and its header does not say so: whoever opens it again would not
+  // know that what was acknowledged may be lost.
+  bool failure_unrecorded() const { return unrecorded_; }
 
  private:
   // One request's passage through admission, gate and order.
@@ -101,6 +104,9 @@ class Composer {
   Task<Status> DoFlush();
   // Records why and returns the status to give to everybody.
   Task<Status> Fail(Status status);
+  Task<void> Record();
+  // Ok, or why the volume has failed; nobody is told before that is recorded.
+  Task<Status> Failed();
   void CheckpointIfWanted();
   Task<void> Checkpoint();
 
@@ -139,6 +145,9 @@ class Composer {
   Mutex flush_mutex_;
 
   Status failed_;  // Why the volume is read-only since it was opened.
+  std::string failure_;
+  bool unrecorded_ = false;
+  Event recorded_;  // Or it was tried.
 };
 
 }  // namespace atl

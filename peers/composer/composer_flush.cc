@@ -36,7 +36,7 @@ Task<Status> Composer::FlushInsideGate() {
 }
 
 Task<Status> Composer::DoFlush() {
-  if (!failed_.ok()) co_return failed_;
+  CO_RETURN_IF_ERROR(co_await Failed());
   CO_RETURN_IF_ERROR(right_());
   const HopTimer timer(env_, &hops_, Hop::kSync);
   const uint64_t position = map_->NotePosition();
@@ -49,6 +49,7 @@ Task<Status> Composer::DoFlush() {
   }
   const Status status = co_await map_->Barrier(position);
   if (!status.ok()) co_return co_await Fail(status);
+  CO_RETURN_IF_ERROR(co_await Failed());
   co_return right_();
 }
 

@@ -32,8 +32,11 @@ class Composer::Passage {
       const HopTimer timer(composer_->env_, &composer_->hops_, Hop::kOrder);
       const auto turn = co_await composer_->line_.Lock();
       if (room_ == Room::kJournal && !TryAdmit()) {
-        CO_RETURN_IF_ERROR(co_await composer_->map_->Admit());
-        admitted_ = true;
+        const Status admitted = co_await composer_->map_->Admit();
+        admitted_ = admitted.ok();
+        // Who hears here that the volume has failed must not hear it before the others.
+        if (!admitted.ok()) CO_RETURN_IF_ERROR(co_await composer_->Failed());
+        CO_RETURN_IF_ERROR(admitted);
       }
       pass_.emplace(co_await composer_->gate_.Enter());
       hold_.emplace(&composer_->ranges_, range_, mode_);

@@ -17,6 +17,7 @@
 #include "peers/store/memory/memory_store.h"
 #include "peers/volumes/local_atoll.h"
 #include "tests/peers/port_rpc/isolated_peers.h"
+#include "xseg/base/sync.h"
 #include "xseg/base/test_env.h"
 
 namespace atl {
@@ -39,17 +40,27 @@ class HookFilter final : public ForwardingStore {
   explicit HookFilter(std::unique_ptr<Store> below) : ForwardingStore(std::move(below)) {}
   Hook before;
   Hook after;
+  // Not ok: the call has happened, and its caller hears that instead.
+  std::function<Status(const StoreCall&)> lose;
   // Not ok: the call is refused with that.
   std::function<Status(const StoreCall&)> fail;
+  // Not null: the call waits for the event, before it reaches the store; or after, so that it is
+  // done and its caller does not know yet.
+  using Hold = std::function<Event*(const StoreCall&)>;
+  Hold hold_before;
+  Hold hold_after;
 
  private:
   Task<Status> Before(const StoreCall& call) override {
     if (before) before(call);
+    if (Event* event = hold_before ? hold_before(call) : nullptr) co_await *event;
     co_return fail ? fail(call) : OkStatus();
   }
   Task<Status> After(const StoreCall& call, Status outcome) override {
+    if (lose && outcome.ok()) outcome = lose(call);
     const Hook hook = after;  // It may take itself away.
     if (hook) hook(call);
+    if (Event* event = hold_after ? hold_after(call) : nullptr) co_await *event;
     co_return outcome;
   }
 };
