@@ -83,13 +83,10 @@ Task<Status> Composer::PinInsideGate(const PinChange& change) {
       co_return Status(Code::kBusy, map_->geometry().name + " is being written to");
     }
   }
-  const uint32_t generation = map_->geometry().generation;
   const Status status = co_await map_->Pin(change);
-  // Fenced; or the header was changed and there is no journal to go on with.
-  if (status.code() == Code::kFenced ||
-      (!status.ok() && map_->geometry().generation != generation)) {
-    co_return co_await Fail(status);
-  }
+  // Fenced; or the header has changed, or may have: what was the current blob is frozen then, and
+  // what would be put behind the pinned end of the journal is never looked at.
+  if (!status.ok() && !RefusedPin(status)) co_return co_await Fail(status);
   co_return status;
 }
 

@@ -179,8 +179,17 @@ Task<Status> VolumeMap::Barrier(uint64_t position) {
 
 // --- Header ------------------------------------------------------------------------------------
 
+Task<Status> VolumeMap::SettleDoubt() {
+  const auto happened = co_await SettleHeader(&stores_->at(home_), &header_);
+  if (!happened.ok()) co_return happened.status();
+  // Whatever it was, it was ours.
+  if (*happened) generation_ = header_.header.generation;
+  co_return OkStatus();
+}
+
 Task<Status> VolumeMap::SwapHeader(HeaderChange change) {
   const auto lock = co_await header_mutex_.Lock();
+  CO_RETURN_IF_ERROR(co_await SettleDoubt());
   const HeaderChange guarded = [this, &change](Header* header) -> Status {
     if (header->generation != generation_ || header->state != HeaderState::kLive) {
       return {Code::kFenced, fmt::format("volume {} was taken over by another node (generation {}, "
@@ -296,12 +305,14 @@ Task<Status> VolumeMap::Pin(PinChange change) {
     active_->journal = pinned;
     layers_.push_back(std::move(active_));
   }
-  CO_RETURN_IF_ERROR(co_await StartJournal());
+  const Status started = co_await StartJournal();
   background_.Run([](VolumeMap* self, LogId log, std::optional<BlobId> blob) -> Task<void> {
     (void)co_await self->GiveUpOld(log, blob);
   }(this, old_journal, old_blob));
-  if (wants_fold()) FoldInBackground();
-  co_return OkStatus();
+  if (started.ok() && wants_fold()) FoldInBackground();
+  if (!RefusedPin(started)) co_return started;
+  // Not as if it had been refused: the header has changed, and there is nothing to go on with.
+  co_return Status(Code::kIo, started.ToString()).With("the journal after a pin");
 }
 
 Task<Status> VolumeMap::GiveUpOld(LogId journal, std::optional<BlobId> blob) {

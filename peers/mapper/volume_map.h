@@ -101,7 +101,17 @@ class VolumeMap final : public MapApi {
   // --- volume_map_fold.cc
   Task<Status> FoldOldest(size_t count);
   Task<Status> FoldLocked(size_t count);
-  Task<Status> PublishFold(const Root& root, size_t count, NodePlace place, ConstSpan encoded);
+  // What a fold has made.
+  struct Fold {
+    RootPointer root;
+    NodePointer top;
+    SourceTable::CountChanges counts;
+    size_t layers = 0;
+  };
+  Task<Status> PublishFold(const Fold& fold);
+  // The header has it: now the map has it.
+  void ApplyFold(const Fold& fold);
+  Task<Status> SettleFold();
   void FoldInBackground();
   Task<void> BackgroundFold();
   bool wants_fold() const;
@@ -114,6 +124,8 @@ class VolumeMap final : public MapApi {
   uint64_t AdmittedLength(uint64_t requests) const;
   // Swaps a header that is still of this generation.
   Task<Status> SwapHeader(HeaderChange change);
+  // Finds out about a swap that is in doubt.
+  Task<Status> SettleDoubt();
   Task<Status> GiveUpOld(LogId journal, std::optional<BlobId> blob);
 
   Env* env_;
@@ -142,7 +154,8 @@ class VolumeMap final : public MapApi {
   Mutex header_mutex_;
   Mutex fold_mutex_;
   bool fold_scheduled_ = false;
-  uint64_t node_position_ = 0;  // Where the current node blob goes on.
+  std::optional<Fold> doubtful_fold_;  // Maybe published.
+  uint64_t node_position_ = 0;         // Where the current node blob goes on.
   bool nodes_adopted_ = false;
   TaskGroup background_;
 

@@ -35,9 +35,21 @@ Task<Status> VolumeMap::FoldAll() { co_return co_await FoldOldest(layers_.size()
 
 Task<Status> VolumeMap::FoldOldest(size_t count) {
   const auto lock = co_await fold_mutex_.Lock();
+  CO_RETURN_IF_ERROR(co_await SettleFold());
   count = std::min(count, layers_.size());
   if (count == 0) co_return OkStatus();
   co_return (co_await FoldLocked(count)).With("checkpoint of " + geometry_.name);
+}
+
+// A fold that the header has and the map has not would keep every later one from fitting.
+Task<Status> VolumeMap::SettleFold() {
+  if (!doubtful_fold_) co_return OkStatus();
+  const auto lock = co_await header_mutex_.Lock();
+  CO_RETURN_IF_ERROR(co_await SettleDoubt());
+  const Fold fold = *std::move(doubtful_fold_);
+  doubtful_fold_.reset();
+  if (header_.header.map.root == fold.root) ApplyFold(fold);
+  co_return OkStatus();
 }
 
 Task<Status> VolumeMap::FoldLocked(size_t count) {
@@ -62,7 +74,7 @@ Task<Status> VolumeMap::FoldLocked(size_t count) {
   }
   NodeWriter writer(&store, log, index, node_position_);
   TreeFolder folder(&tree_, count > 1 ? &merged : &layers_[0]->changes, &writer);
-  auto top = co_await folder.Fold();
+  const auto top = co_await folder.Fold();
   node_position_ = writer.position();
   if (!top.ok()) co_return top.status();
   CO_ASSIGN_OR_RETURN(Root root, table_.ToRoot(folder.counts()));
@@ -74,31 +86,39 @@ Task<Status> VolumeMap::FoldLocked(size_t count) {
   node_position_ = writer.position();
   CO_RETURN_IF_ERROR(written);
   CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
-  CO_RETURN_IF_ERROR(co_await PublishFold(root, count, place, encoded));
-  table_.Apply(folder.counts());
-  tree_.SetTop(root.top);
-  layers_.erase(layers_.begin(), layers_.begin() + static_cast<ptrdiff_t>(count));
-  co_return OkStatus();
+  const RootPointer pointer{geometry_.uuid,
+                            place.log.epoch,
+                            store.info().uuid,
+                            place.offset,
+                            static_cast<uint32_t>(encoded.size()),
+                            RootChecksum(encoded)};
+  const Fold fold{pointer, *top, folder.counts(), count};
+  const Status published = co_await PublishFold(fold);
+  if (published.ok()) {
+    ApplyFold(fold);
+  } else if (header_.doubt) {
+    doubtful_fold_ = fold;
+  }
+  co_return published;
 }
 
-Task<Status> VolumeMap::PublishFold(const Root& root, size_t count, NodePlace place,
-                                    ConstSpan encoded) {
+void VolumeMap::ApplyFold(const Fold& fold) {
+  table_.Apply(fold.counts);
+  tree_.SetTop(fold.top);
+  layers_.erase(layers_.begin(), layers_.begin() + static_cast<ptrdiff_t>(fold.layers));
+}
+
+Task<Status> VolumeMap::PublishFold(const Fold& fold) {
   const RootPointer old_root = header_.header.map.root;
   std::vector<ReplayJournal> folded;
-  for (size_t i = 0; i < count; ++i) folded.push_back(layers_[i]->journal);
-  RootPointer next{geometry_.uuid,
-                   place.log.epoch,
-                   stores_->at(home_).info().uuid,
-                   place.offset,
-                   static_cast<uint32_t>(encoded.size()),
-                   RootChecksum(encoded)};
+  for (size_t i = 0; i < fold.layers; ++i) folded.push_back(layers_[i]->journal);
   co_return co_await SwapHeader([&](Header* header) -> Status {
     auto& replay = header->map.replay;
     const bool fits = header->map.root == old_root && replay.size() >= folded.size() &&
                       std::equal(folded.begin(), folded.end(), replay.begin());
     if (!fits) return {Code::kConflict, "the map has changed meanwhile"};
-    replay.erase(replay.begin(), replay.begin() + static_cast<ptrdiff_t>(count));
-    header->map.root = next;
+    replay.erase(replay.begin(), replay.begin() + static_cast<ptrdiff_t>(folded.size()));
+    header->map.root = fold.root;
     return {};
   });
 }
