@@ -123,11 +123,15 @@ Task<Status> VolumeMap::Admit() {
                                                     geometry_.read_only_reason));
     }
     const uint64_t length = AdmittedLength(admitted_ + 1);
-    if (length <= kJournalCapacity) {
-      CO_RETURN_IF_ERROR(co_await journal_->Reserve(length));
-    } else {
+    if (length > kJournalCapacity) {
       co_await journal_changed_;
+      continue;
     }
+    // Outside of the gate: a pin may put another journal in its place meanwhile. What becomes of
+    // this one is nobody's business then.
+    const std::shared_ptr<JournalLog> journal = journal_;
+    const Status reserved = co_await journal->Reserve(length);
+    if (journal == journal_) CO_RETURN_IF_ERROR(reserved);
   }
   co_return OkStatus();
 }

@@ -139,7 +139,7 @@ class VolumeMap final : public MapApi {
   MapTree tree_;
   std::deque<std::unique_ptr<Layer>> layers_;
   std::unique_ptr<Layer> active_;
-  std::unique_ptr<JournalLog> journal_;
+  std::shared_ptr<JournalLog> journal_;  // Shared with who waits for room in it, over a pin.
 
   // Commits that no completed barrier covers: since the last NotePosition, and before it.
   IntervalMap unbarriered_;

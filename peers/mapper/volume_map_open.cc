@@ -219,7 +219,7 @@ Task<Status> VolumeMap::StartJournal() {
   active_ = std::make_unique<Layer>();
   active_->journal = {
       header.uuid, header.epoch, header.generation, header.epoch_store, header.epoch_store, 0, 0};
-  journal_ = std::make_unique<JournalLog>(&store, header.journal(),
+  journal_ = std::make_shared<JournalLog>(&store, header.journal(),
                                           [this](const JournalEntry& entry) { ApplyEntry(entry); });
   unbarriered_.Clear();
   syncing_.Clear();
