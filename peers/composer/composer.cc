@@ -31,6 +31,11 @@ Status Composer::Counted(Status status) {
   return status;
 }
 
+Status Composer::CheckOpen() const {
+  if (!closed_) return {};
+  return {Code::kUnavailable, fmt::format("{} is closed", map_->geometry().name)};
+}
+
 Task<Status> Composer::CheckWritable() {
   CO_RETURN_IF_ERROR(co_await Failed());
   const MapGeometry& geometry = map_->geometry();
@@ -115,6 +120,7 @@ Task<Status> Composer::ReadPieces(const MapPieces& pieces, uint64_t offset, MutS
 
 Task<Status> Composer::Read(uint64_t offset, MutSpan out) {
   if (out.empty()) co_return OkStatus();
+  const Visit visit(this);
   const HopTimer timer(env_, &hops_, Hop::kRead);
   read_bytes_ += out.size();
   co_return Counted(co_await DoRead(offset, out));
@@ -159,6 +165,7 @@ Task<Status> Composer::Commit(ByteRange whole_grains, JournalChange change) {
 
 Task<Status> Composer::Write(uint64_t offset, ConstSpan data, bool fua) {
   if (data.empty()) co_return OkStatus();
+  const Visit visit(this);
   const HopTimer timer(env_, &hops_, Hop::kWrite);
   write_bytes_ += data.size();
   co_return Counted(co_await DoWrite(offset, data, fua));
@@ -244,6 +251,7 @@ Task<Status> Composer::Discard(ByteRange range, bool fua) {
 
 Task<Status> Composer::WriteZeroes(ByteRange range, DeviceZeroOptions options) {
   if (range.empty()) co_return OkStatus();
+  const Visit visit(this);
   const HopTimer timer(env_, &hops_, Hop::kWrite);
   co_return Counted(co_await DoZero(range, options));
 }
@@ -333,6 +341,7 @@ Task<Status> Composer::DescribePiece(const MapPiece& piece, std::vector<DeviceEx
 Task<Result<std::vector<DeviceExtent>>> Composer::Extents(ByteRange range, size_t limit) {
   std::vector<DeviceExtent> out;
   if (range.empty() || limit == 0) co_return out;
+  const Visit visit(this);
   Passage passage(this, range, RangeMode::kShared, Passage::Room::kNone);
   CO_RETURN_IF_ERROR(co_await passage.Enter());
   // A fragmented map is looked at in small steps, for the answer may be full soon; where it is all

@@ -55,10 +55,9 @@ class Composer {
 
   // Everything acknowledged before it is in what is pinned, everything after is not.
   Task<Status> Pin(PinChange change);
-  // Stops admission, flushes and closes the map. The last call.
+  // Waits for those who are inside, flushes and closes the map. Who waits on his way in, or comes
+  // later, is told kUnavailable. The last call; nobody is inside any more when it ends.
   Task<Status> Close();
-  // Stops admission and waits; for changes that replace the map as a whole. Close comes next.
-  Task<Status> Quiesce();
 
   // How long the gate was closed by the last pin.
   int64_t last_gate_ns() const { return last_gate_ns_; }
@@ -76,6 +75,19 @@ class Composer {
   // One request's passage through admission, gate and order.
   class Passage;
   friend class Passage;
+  // One call, from its first moment to its last.
+  class Visit {
+   public:
+    explicit Visit(Composer* composer) : composer_(composer) { ++composer_->visitors_; }
+    ~Visit() {
+      if (--composer_->visitors_ == 0) composer_->left_.NotifyAll();
+    }
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+
+   private:
+    Composer* composer_;
+  };
 
   // The calls of the same name, without their timing.
   Task<Status> DoRead(uint64_t offset, MutSpan out);
@@ -83,6 +95,7 @@ class Composer {
   Task<Status> DoZero(ByteRange range, DeviceZeroOptions options);
   Status Counted(Status status);
 
+  Status CheckOpen() const;
   Task<Status> CheckWritable();
   Task<Status> Translate(ByteRange range, MapPieces* out);
   Task<Status> ReadPieces(const MapPieces& pieces, uint64_t offset, MutSpan out);
@@ -123,7 +136,10 @@ class Composer {
   Mutex pin_mutex_;
   TaskGroup background_;
   bool checkpoint_scheduled_ = false;
-  bool closed_ = false;
+  bool closing_ = false;  // No checkpoint begins any more.
+  bool closed_ = false;   // Nobody comes in any more.
+  uint64_t visitors_ = 0;
+  Signal left_;
   int64_t last_gate_ns_ = 0;
   HopTimes hops_;
   uint64_t read_bytes_ = 0;

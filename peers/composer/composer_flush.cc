@@ -11,8 +11,11 @@ constexpr int kPinAttempts = 10;
 }  // namespace
 
 Task<Status> Composer::Flush() {
+  const Visit visit(this);
+  CO_RETURN_IF_ERROR(CheckOpen());
   const HopTimer timer(env_, &hops_, Hop::kFlush);
   const auto pass = co_await gate_.Enter();
+  CO_RETURN_IF_ERROR(CheckOpen());
   co_return co_await FlushInsideGate();
 }
 
@@ -54,8 +57,10 @@ Task<Status> Composer::DoFlush() {
 }
 
 Task<Status> Composer::Pin(PinChange change) {
+  const Visit visit(this);
   const auto lock = co_await pin_mutex_.Lock();
   for (int attempt = 0;; ++attempt) {
+    CO_RETURN_IF_ERROR(CheckOpen());
     CO_RETURN_IF_ERROR(co_await CheckWritable());
     CO_RETURN_IF_ERROR(co_await map_->PreparePin());
     CO_RETURN_IF_ERROR(co_await Flush());  // Most of the work, while others go on.
@@ -91,7 +96,7 @@ Task<Status> Composer::PinInsideGate(const PinChange& change) {
 }
 
 void Composer::CheckpointIfWanted() {
-  if (checkpoint_scheduled_ || closed_ || !map_->wants_pin()) return;
+  if (checkpoint_scheduled_ || closing_ || !map_->wants_pin()) return;
   checkpoint_scheduled_ = true;
   background_.Run(Checkpoint());
 }
@@ -103,20 +108,25 @@ Task<void> Composer::Checkpoint() {
   const Status status = co_await Pin(change);
   checkpoint_scheduled_ = false;
   // Writers wait for the room that did not come: better that they hear why.
-  if (!status.ok() && !closed_) (void)co_await Fail(status.With("checkpoint"));
-}
-
-Task<Status> Composer::Quiesce() {
-  closed_ = true;
-  co_await background_.Join();
-  const auto lock = co_await pin_mutex_.Lock();
-  co_await gate_.Close();
-  co_return co_await FlushInsideGate();
+  if (!status.ok() && !closing_) (void)co_await Fail(status.With("checkpoint"));
 }
 
 Task<Status> Composer::Close() {
+  closing_ = true;
+  co_await background_.Join();
   Status status;
-  if (!gate_.closed()) status = co_await Quiesce();
+  {
+    // A pin has the gate closed for a while: it comes to its end first.
+    const auto lock = co_await pin_mutex_.Lock();
+    co_await gate_.Close();
+    status = co_await FlushInsideGate();
+    if (unrecorded_) co_await Record();  // The store may be back.
+    closed_ = true;
+    // Who waits for room in the journal or for the gate hears of it.
+    if (visitors_ > 0) map_->Abandon("it is closed");
+    gate_.Open();
+  }
+  while (visitors_ > 0) co_await left_;
   const Status closed = co_await map_->Close();
   co_return status.ok() ? closed : status;
 }

@@ -28,17 +28,20 @@ class Composer::Passage {
   Passage& operator=(const Passage&) = delete;
 
   Task<Status> Enter() {
+    CO_RETURN_IF_ERROR(composer_->CheckOpen());
     if (!TryEnter()) {
       const HopTimer timer(composer_->env_, &composer_->hops_, Hop::kOrder);
       const auto turn = co_await composer_->line_.Lock();
       if (room_ == Room::kJournal && !TryAdmit()) {
         const Status admitted = co_await composer_->map_->Admit();
         admitted_ = admitted.ok();
+        CO_RETURN_IF_ERROR(composer_->CheckOpen());
         // Who hears here that the volume has failed must not hear it before the others.
         if (!admitted.ok()) CO_RETURN_IF_ERROR(co_await composer_->Failed());
         CO_RETURN_IF_ERROR(admitted);
       }
       pass_.emplace(co_await composer_->gate_.Enter());
+      CO_RETURN_IF_ERROR(composer_->CheckOpen());
       hold_.emplace(&composer_->ranges_, range_, mode_);
     }
     if (!hold_->await_ready()) {
