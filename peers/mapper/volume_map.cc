@@ -333,11 +333,10 @@ Task<Status> VolumeMap::GiveUpOld(LogId journal, std::optional<BlobId> blob) {
 Task<Status> VolumeMap::Close() {
   co_await background_.Join();
   if (!geometry_.writable) co_return OkStatus();
-  Status status;
-  if (frozen_entries() > kFoldEntries || layers_.size() >= kFoldLayers) status = co_await FoldAll();
+  // If it fails nothing is lost: the next open reads more, and folds if it must.
+  if (wants_fold()) (void)co_await FoldAll();
   Store& store = stores_->at(geometry_.slot);
-  const Status trimmed = co_await store.TrimLog(journal_->log(), journal_->position());
-  if (status.ok()) status = trimmed;
+  const Status status = co_await store.TrimLog(journal_->log(), journal_->position());
   co_await store.DisownLog(journal_->log());
   co_await store.Disown(geometry_.own);
   if (nodes_adopted_) {

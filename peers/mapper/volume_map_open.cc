@@ -190,7 +190,9 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
   // No header may name a byte that power could take back.
   CO_RETURN_IF_ERROR(co_await store.Sync(header.blob()));
   CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
-  if (pinned.entries > 0 && layers_.size() == kMaxReplayJournals) {
+  const bool fits =
+      layers_.size() < kMaxReplayJournals && frozen_entries() + pinned.entries <= kMaxReplayEntries;
+  if (pinned.entries > 0 && !fits) {
     CO_RETURN_IF_ERROR(co_await SwapHeader([](Header* next) -> Status {
       next->node_sequence += 1;
       return {};
