@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <array>
 #include <cstring>
 
 #include "peers/composer/passage.h"
@@ -232,7 +233,7 @@ Task<Status> Composer::WriteCompleted(uint64_t grain, uint64_t offset, ConstSpan
     if (piece.range.Overlaps({offset, data.size()})) below = piece;
   }
   if (below.kind == PieceKind::kOwn) co_return co_await WriteOwn(offset, data, false);
-  Buffer buffer = co_await buffers_->Get(kSubGrain);
+  Buffer buffer = co_await grains_.Get(kSubGrain);
   below.range = {grain, kSubGrain};
   Status status;
   co_await ReadPiece(below, buffer.span(), &status);
@@ -280,7 +281,8 @@ Task<Status> Composer::ZeroEdge(ByteRange range) {
   MapPieces pieces;
   CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
   if (pieces.size() == 1 && pieces[0].kind == PieceKind::kZero) co_return OkStatus();
-  const Bytes zeros(range.length);
+  static constexpr std::array<std::byte, kSubGrain> kZeros{};
+  const ConstSpan zeros = ConstSpan(kZeros).first(range.length);
   CO_RETURN_IF_ERROR(co_await FirstWrite(range.offset, zeros, pieces));
   if (pieces[0].kind == PieceKind::kOwn) co_return OkStatus();
   co_return co_await Commit(range.RoundOut(kSubGrain), JournalChange::kOwn);

@@ -36,6 +36,9 @@ using RightToAct = std::function<Status()>;
 
 class Composer {
  public:
+  // Sub-grains of one volume that are completed from below at once; others wait in line.
+  static constexpr size_t kCompletionBuffers = 64;
+
   // All outlive the composer.
   Composer(Env* env, StoreSet* stores, BufferPool* buffers, std::unique_ptr<MapApi> map,
            RightToAct right);
@@ -126,6 +129,8 @@ class Composer {
   Env* env_;
   StoreSet* stores_;
   BufferPool* buffers_;
+  // For completion from below. Not from `buffers_`: those who wait for one would hold all of those.
+  HeapBufferPool grains_{kCompletionBuffers * kSubGrain};
   std::unique_ptr<MapApi> map_;
   RightToAct right_;
 
