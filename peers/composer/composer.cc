@@ -340,26 +340,30 @@ Task<Status> Composer::DescribePiece(const MapPiece& piece, std::vector<DeviceEx
   co_return OkStatus();
 }
 
+// In steps, each of which holds the gate for itself only: a fragmented map is not translated
+// further than the answer has room for, and a large one lets pins come in between.
 Task<Result<std::vector<DeviceExtent>>> Composer::Extents(ByteRange range, size_t limit) {
+  constexpr uint64_t kFirstStep = 64 * kMiB;
+  constexpr uint64_t kLastStep = 256 * kMiB;
+  constexpr int kStepsPerBreath = 64;
+  const Visit visit(this);
   std::vector<DeviceExtent> out;
   if (range.empty() || limit == 0) co_return out;
-  const Visit visit(this);
-  Passage passage(this, range, RangeMode::kShared, Passage::Room::kNone);
-  CO_RETURN_IF_ERROR(co_await passage.Enter());
-  // A fragmented map is looked at in small steps, for the answer may be full soon; where it is all
-  // of one piece the steps grow.
-  constexpr uint64_t kFirstStep = 64 * kMiB;
   MapPieces pieces;
   uint64_t length = kFirstStep;
+  int steps = 0;
   for (uint64_t at = range.offset; at < range.end() && out.size() <= limit;) {
     const ByteRange step{at, std::min(length, range.end() - at)};
+    Passage passage(this, step, RangeMode::kShared, Passage::Room::kNone);
+    CO_RETURN_IF_ERROR(co_await passage.Enter());
     CO_RETURN_IF_ERROR(co_await Translate(step, &pieces));
     for (const MapPiece& piece : pieces) {
       CO_RETURN_IF_ERROR(co_await DescribePiece(piece, &out));
       if (out.size() > limit) break;
     }
-    length = pieces.size() == 1 ? length * 2 : kFirstStep;
+    length = pieces.size() == 1 ? kLastStep : kFirstStep;
     at = step.end();
+    if (++steps % kStepsPerBreath == 0) co_await Yield{};
   }
   if (out.size() > limit) out.resize(limit);
   CO_RETURN_IF_ERROR(right_());

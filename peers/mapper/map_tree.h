@@ -8,9 +8,10 @@
 // Threads: one executor thread.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+
 #include <cstdint>
 #include <memory>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -41,8 +42,8 @@ class MapTree {
   void SetTop(NodePointer top) { top_ = top; }
   NodePointer top() const { return top_; }
 
-  // Appends the runs of `range` to `out`, joined where neighbours agree. False: nothing was
-  // appended and `*missing` has to be loaded first.
+  // Appends the runs of `range` to `out`, joined where neighbours agree. False: only those before
+  // `*missing`, which has to be loaded to go on.
   bool Find(GrainRange range, std::vector<GrainRun>* out, Missing* missing) const;
   Task<Status> Load(Missing missing);
 
@@ -53,17 +54,24 @@ class MapTree {
   size_t cached_nodes() const { return young_.size() + old_.size(); }
 
  private:
-  using Node = std::variant<Leaf, Inner>;
-  using Cache = std::unordered_map<uint64_t, std::unique_ptr<Node>>;
+  struct Node {
+    int level = 0;
+    uint64_t first = 0;
+    std::variant<Leaf, Inner> body;
+  };
+  using Cache = absl::flat_hash_map<uint64_t, std::unique_ptr<Node>>;
 
-  const Node* Cached(NodePointer pointer) const;
+  // Valid until the next Load. Null also if it is another node than is looked for: Load finds out
+  // what is wrong with it.
+  const Node* Cached(NodePointer pointer, int level, uint64_t first) const;
   bool Walk(NodePointer pointer, int level, uint64_t first, GrainRange range,
             std::vector<GrainRun>* out, Missing* missing) const;
 
   const SourceTable* sources_;
   const StoreSet* stores_;
   NodePointer top_;
-  // Two generations: what is used moves to the young one; when that is full it becomes the old one.
+  // Two generations: what is used moves to the young one while that has room; if it is full when a
+  // node is loaded it becomes the old one.
   mutable Cache young_;
   mutable Cache old_;
 };

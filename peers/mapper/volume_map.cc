@@ -10,6 +10,8 @@ namespace {
 
 // The most that the changes of one request can take: a discard with two edges makes three batches.
 constexpr uint64_t kRequestJournalBytes = 3 * (kJournalBatchHeader + kJournalEntryBytes);
+// Sub-grains that are looked up at once before it is known whether nodes are missing.
+constexpr uint64_t kTranslateStep = 256 * kMiB / kSubGrain;
 
 }  // namespace
 
@@ -20,8 +22,10 @@ VolumeMap::~VolumeMap() = default;
 
 // --- Lookup ------------------------------------------------------------------------------------
 
-// Leaves the runs of `range`, in order and without gaps, in `runs_`.
-bool VolumeMap::FindRuns(GrainRange range, MapTree::Missing* missing) {
+// Leaves the runs of `range`, in order and without gaps, in `runs_`, as far as nodes are in memory:
+// up to the sub-grain that it returns. If that is not the end of the range `missing` is needed to
+// go on.
+uint64_t VolumeMap::FindRuns(GrainRange range, MapTree::Missing* missing) {
   runs_.clear();
   gaps_.assign(1, range);
   const auto look_in = [this](const IntervalMap& changes) {
@@ -42,20 +46,24 @@ bool VolumeMap::FindRuns(GrainRange range, MapTree::Missing* missing) {
   };
   if (active_) look_in(active_->changes);
   for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) look_in((*layer)->changes);
+  uint64_t known = range.end();
   for (const GrainRange& gap : gaps_) {
     found_.clear();
-    if (!tree_.Find(gap, &found_, missing)) return false;
+    const bool all = tree_.Find(gap, &found_, missing);
     runs_.insert(runs_.end(), found_.begin(), found_.end());
+    if (all) continue;
+    known = std::max(gap.first, missing->first);
+    std::erase_if(runs_, [known](const GrainRun& run) { return run.range.first >= known; });
+    break;
   }
   if (runs_.size() > 1) {
     std::sort(runs_.begin(), runs_.end(),
               [](const GrainRun& a, const GrainRun& b) { return a.range.first < b.range.first; });
   }
-  return true;
+  return known;
 }
 
-bool VolumeMap::ToPieces(ByteRange range, MapPieces* out) const {
-  out->clear();
+bool VolumeMap::AppendPieces(ByteRange range, MapPieces* out) const {
   for (const GrainRun& run : runs_) {
     const ByteRange bytes{run.range.first * kSubGrain, run.range.count * kSubGrain};
     MapPiece piece{.range = bytes.Intersect(range)};
@@ -79,29 +87,43 @@ bool VolumeMap::ToPieces(ByteRange range, MapPieces* out) const {
 }
 
 bool VolumeMap::TryTranslate(ByteRange range, MapPieces* out) {
+  out->clear();
   MapTree::Missing missing;
-  return FindRuns(GrainsOf(range), &missing) && ToPieces(range, out);
+  const GrainRange grains = GrainsOf(range);
+  return FindRuns(grains, &missing) == grains.end() && AppendPieces(range, out);
 }
 
+// What was found before a node had to be read stays right, so it goes on behind that: a range may
+// have more nodes than are kept in memory.
 Task<Status> VolumeMap::Translate(ByteRange range, MapPieces* out) {
-  MapTree::Missing missing;
-  while (!FindRuns(GrainsOf(range), &missing)) {
+  out->clear();
+  const GrainRange grains = GrainsOf(range);
+  uint64_t step = kTranslateStep;
+  for (uint64_t at = grains.first; at < grains.end();) {
+    const GrainRange part{at, std::min(step, grains.end() - at)};
+    MapTree::Missing missing;
+    at = FindRuns(part, &missing);
+    if (!AppendPieces(range, out)) co_return UnreadableSource();
+    step = at == part.end() ? step * 2 : kTranslateStep;
+    if (at == part.end()) continue;
     const NodePointer top = tree_.top();
     const Status loaded = co_await tree_.Load(missing);
     // A checkpoint may have taken the place of the tree that the node belongs to.
     if (!loaded.ok() && tree_.top() == top) co_return loaded.With("map of " + geometry_.name);
   }
-  if (ToPieces(range, out)) co_return OkStatus();
+  co_return OkStatus();
+}
+
+Status VolumeMap::UnreadableSource() const {
   for (const GrainRun& run : runs_) {
     const SourceTable::Entry* entry = table_.Find(run.source);
     if (run.source == kZeroSource || entry != nullptr) continue;
-    co_return Status(Code::kCorrupt, fmt::format("map of {} names source {}, which is not in its "
-                                                 "table",
-                                                 geometry_.name, run.source));
+    return {Code::kCorrupt, fmt::format("map of {} names source {}, which is not in its table",
+                                        geometry_.name, run.source)};
   }
-  co_return Status(Code::kUnsupported, fmt::format("map of {} has a source of a kind that this "
-                                                   "version cannot read",
-                                                   geometry_.name));
+  return {Code::kUnsupported, fmt::format("map of {} has a source of a kind that this version "
+                                          "cannot read",
+                                          geometry_.name)};
 }
 
 // --- Commits -----------------------------------------------------------------------------------

@@ -118,8 +118,9 @@ class VolumeMap final : public MapApi {
   uint64_t frozen_entries() const;
 
   // --- volume_map.cc
-  bool FindRuns(GrainRange range, MapTree::Missing* missing);
-  bool ToPieces(ByteRange range, MapPieces* out) const;
+  uint64_t FindRuns(GrainRange range, MapTree::Missing* missing);
+  bool AppendPieces(ByteRange range, MapPieces* out) const;
+  Status UnreadableSource() const;
   void ApplyEntry(const JournalEntry& entry);
   uint64_t AdmittedLength(uint64_t requests) const;
   // Swaps a header that is still of this generation.
