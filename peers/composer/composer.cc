@@ -145,9 +145,12 @@ Task<Status> Composer::WriteOwn(uint64_t offset, ConstSpan data, bool data_sync)
   const HopTimer timer(env_, &hops_, Hop::kStoreWrite);
   const Status status =
       co_await stores_->at(geometry.slot).Write(geometry.own, offset, data, options);
-  // With the sync it may be the sync that failed.
-  if (!status.ok() && data_sync) co_return co_await Fail(status);
-  co_return status;
+  if (!data_sync) co_return status;
+  // It may be the sync that failed. A store that is full, or away, says so before anything happens.
+  const bool late_no_space = stores_->at(geometry.slot).info().capabilities.late_no_space;
+  const bool lost = status.code() == Code::kIo || status.code() == Code::kFenced ||
+                    (status.code() == Code::kNoSpace && late_no_space);
+  co_return lost ? co_await Fail(status) : status;
 }
 
 Task<Status> Composer::Commit(ByteRange whole_grains, JournalChange change) {
