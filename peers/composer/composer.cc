@@ -37,6 +37,13 @@ Status Composer::CheckOpen() const {
   return {Code::kUnavailable, fmt::format("{} is closed", map_->geometry().name)};
 }
 
+Status Composer::CheckRange(ByteRange range) const {
+  const MapGeometry& geometry = map_->geometry();
+  if (range.end() <= geometry.size) return {};
+  return {Code::kInvalid, fmt::format("{}: {} bytes at {} are behind its end, which is at {} now",
+                                      geometry.name, range.length, range.offset, geometry.size)};
+}
+
 Task<Status> Composer::CheckWritable() {
   CO_RETURN_IF_ERROR(co_await Failed());
   const MapGeometry& geometry = map_->geometry();

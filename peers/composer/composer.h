@@ -99,6 +99,8 @@ class Composer {
   Status Counted(Status status);
 
   Status CheckOpen() const;
+  // As of now: what was inside of the volume when the request was made may be behind its end.
+  Status CheckRange(ByteRange range) const;
   Task<Status> CheckWritable();
   Task<Status> Translate(ByteRange range, MapPieces* out);
   Task<Status> ReadPieces(const MapPieces& pieces, uint64_t offset, MutSpan out);
@@ -117,6 +119,7 @@ class Composer {
 
   Task<Status> FlushInsideGate();
   Task<Status> PinInsideGate(const PinChange& change);
+  Task<Status> CheckZero(ByteRange range);
   Task<Status> DoFlush();
   // Records why and returns the status to give to everybody.
   Task<Status> Fail(Status status);

@@ -79,20 +79,34 @@ Task<Status> Composer::PinInsideGate(const PinChange& change) {
   CO_RETURN_IF_ERROR(co_await FlushInsideGate());
   const uint64_t size = map_->geometry().size;
   if (change.new_size && *change.new_size < size) {
-    // The range that is cut off was zeroed, and somebody may have written to it since.
-    const uint64_t first = AlignUp(*change.new_size, kSubGrain);
-    MapPieces pieces;
-    if (first < size) CO_RETURN_IF_ERROR(co_await Translate({first, size - first}, &pieces));
-    for (const MapPiece& piece : pieces) {
-      if (piece.kind == PieceKind::kZero) continue;
-      co_return Status(Code::kBusy, map_->geometry().name + " is being written to");
-    }
+    CO_RETURN_IF_ERROR(co_await CheckZero({*change.new_size, size - *change.new_size}));
   }
   const Status status = co_await map_->Pin(change);
   // Fenced; or the header has changed, or may have: what was the current blob is frozen then, and
   // what would be put behind the pinned end of the journal is never looked at.
   if (!status.ok() && !RefusedPin(status)) co_return co_await Fail(status);
   co_return status;
+}
+
+// A range that is to be cut off was zeroed, and somebody may have written to it since. Its whole
+// sub-grains are zero in the map; what it has of the one before them must read as zeros.
+Task<Status> Composer::CheckZero(ByteRange range) {
+  MapPieces pieces;
+  CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
+  Status written(Code::kBusy, map_->geometry().name + " is being written to");
+  for (MapPiece& piece : pieces) {
+    if (piece.kind == PieceKind::kZero) continue;
+    const uint64_t edge = std::min(AlignUp(range.offset, kSubGrain), range.end());
+    if (piece.range.end() > edge) co_return written;
+    const Buffer buffer = co_await grains_.Get(piece.range.length);
+    Status status;
+    co_await ReadPiece(piece, buffer.span(), &status);
+    CO_RETURN_IF_ERROR(status);
+    for (const std::byte byte : buffer.span()) {
+      if (byte != std::byte{0}) co_return written;
+    }
+  }
+  co_return OkStatus();
 }
 
 void Composer::CheckpointIfWanted() {

@@ -48,7 +48,8 @@ class Composer::Passage {
       const HopTimer timer(composer_->env_, &composer_->hops_, Hop::kOrder);
       co_await *hold_;
     }
-    co_return composer_->right_();
+    CO_RETURN_IF_ERROR(composer_->right_());
+    co_return composer_->CheckRange(range_);
   }
 
  private:
