@@ -359,12 +359,7 @@ Task<Status> VolumeMap::Close() {
   if (wants_fold()) (void)co_await FoldAll();
   Store& store = stores_->at(geometry_.slot);
   const Status status = co_await store.TrimLog(journal_->log(), journal_->position());
-  co_await store.DisownLog(journal_->log());
-  co_await store.Disown(geometry_.own);
-  if (nodes_adopted_) {
-    const LogId nodes = LogId::Nodes(geometry_.uuid, header_.header.node_sequence);
-    co_await store.DisownLog(nodes);
-  }
+  co_await DisownAll();
   co_return status;
 }
 

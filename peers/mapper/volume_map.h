@@ -90,6 +90,8 @@ class VolumeMap final : public MapApi {
   VolumeMap(Env* env, StoreSet* stores, StoreSlot home, VersionedHeader header);
 
   // --- volume_map_open.cc
+  Task<Status> TakeOver(int64_t adopt_wait_ns);
+  Task<void> DisownAll();
   Task<Status> LoadMap();
   Task<Status> LoadLayer(ReplayJournal journal);
   // `sealed`: the lock was broken and a new epoch begins behind what counts.
