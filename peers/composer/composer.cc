@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <array>
 #include <cstring>
 
 #include "peers/composer/passage.h"
@@ -31,8 +32,20 @@ Status Composer::Counted(Status status) {
   return status;
 }
 
+Status Composer::CheckOpen() const {
+  if (!closed_) return {};
+  return {Code::kUnavailable, fmt::format("{} is closed", map_->geometry().name)};
+}
+
+Status Composer::CheckRange(ByteRange range) const {
+  const MapGeometry& geometry = map_->geometry();
+  if (range.end() <= geometry.size) return {};
+  return {Code::kInvalid, fmt::format("{}: {} bytes at {} are behind its end, which is at {} now",
+                                      geometry.name, range.length, range.offset, geometry.size)};
+}
+
 Task<Status> Composer::CheckWritable() {
-  if (!failed_.ok()) co_return failed_;
+  CO_RETURN_IF_ERROR(co_await Failed());
   const MapGeometry& geometry = map_->geometry();
   if (!geometry.writable) {
     co_return Status(Code::kReadOnly, fmt::format("{} is read-only", geometry.name));
@@ -45,17 +58,35 @@ Task<Status> Composer::CheckWritable() {
 }
 
 Task<Status> Composer::Fail(Status status) {
-  if (!failed_.ok()) co_return failed_;
+  if (!failed_.ok()) co_return co_await Failed();
+  failure_ = status.ToString().substr(0, 512);
   // A holder that lost its right has nothing to record: the volume is another one's.
   if (status.code() == Code::kFenced) {
     failed_ = status;
-    map_->Abandon(status.ToString());
-    co_return failed_;
+    map_->Abandon(failure_);
+  } else {
+    failed_ = Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}",
+                                                  map_->geometry().name, status.ToString()));
+    unrecorded_ = true;
+    co_await Record();
   }
-  failed_ = Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}", map_->geometry().name,
-                                                status.ToString()));
-  const Status recorded = co_await map_->SetReadOnly(status.ToString().substr(0, 512));
-  unrecorded_ = !recorded.ok() && recorded.code() != Code::kFenced;
+  recorded_.Set();
+  co_return failed_;
+}
+
+Task<void> Composer::Record() {
+  const Status recorded = co_await map_->SetReadOnly(failure_);
+  if (recorded.ok() || recorded.code() == Code::kFenced) {
+    unrecorded_ = false;
+  } else {
+    spdlog::error("{}: the reason why it is read-only could not be recorded: {}",
+                  map_->geometry().name, recorded.ToString());
+  }
+}
+
+Task<Status> Composer::Failed() {
+  if (failed_.ok()) co_return OkStatus();
+  co_await recorded_;
   co_return failed_;
 }
 
@@ -97,6 +128,7 @@ Task<Status> Composer::ReadPieces(const MapPieces& pieces, uint64_t offset, MutS
 
 Task<Status> Composer::Read(uint64_t offset, MutSpan out) {
   if (out.empty()) co_return OkStatus();
+  const Visit visit(this);
   const HopTimer timer(env_, &hops_, Hop::kRead);
   read_bytes_ += out.size();
   co_return Counted(co_await DoRead(offset, out));
@@ -120,9 +152,12 @@ Task<Status> Composer::WriteOwn(uint64_t offset, ConstSpan data, bool data_sync)
   const HopTimer timer(env_, &hops_, Hop::kStoreWrite);
   const Status status =
       co_await stores_->at(geometry.slot).Write(geometry.own, offset, data, options);
-  // With the sync it may be the sync that failed.
-  if (!status.ok() && data_sync) co_return co_await Fail(status);
-  co_return status;
+  if (!data_sync) co_return status;
+  // It may be the sync that failed. A store that is full, or away, says so before anything happens.
+  const bool late_no_space = stores_->at(geometry.slot).info().capabilities.late_no_space;
+  const bool lost = status.code() == Code::kIo || status.code() == Code::kFenced ||
+                    (status.code() == Code::kNoSpace && late_no_space);
+  co_return lost ? co_await Fail(status) : status;
 }
 
 Task<Status> Composer::Commit(ByteRange whole_grains, JournalChange change) {
@@ -141,6 +176,7 @@ Task<Status> Composer::Commit(ByteRange whole_grains, JournalChange change) {
 
 Task<Status> Composer::Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) {
   if (data.empty()) co_return OkStatus();
+  const Visit visit(this);
   const HopTimer timer(env_, &hops_, Hop::kWrite);
   write_bytes_ += data.size();
   if (options.detect_zeroes) {
@@ -161,6 +197,7 @@ Task<Status> Composer::DoWrite(uint64_t offset, ConstSpan data, bool fua) {
     CO_RETURN_IF_ERROR(co_await passage.Enter());
     CO_RETURN_IF_ERROR(co_await WriteHeld(offset, data, fua, &durable));
     if (!durable) ++completed_;
+    CO_RETURN_IF_ERROR(co_await Failed());
     CO_RETURN_IF_ERROR(right_());
   }
   if (fua && !durable) co_return co_await Flush();
@@ -212,7 +249,7 @@ Task<Status> Composer::WriteCompleted(uint64_t grain, uint64_t offset, ConstSpan
     if (piece.range.Overlaps({offset, data.size()})) below = piece;
   }
   if (below.kind == PieceKind::kOwn) co_return co_await WriteOwn(offset, data, false);
-  Buffer buffer = co_await buffers_->Get(kSubGrain);
+  Buffer buffer = co_await grains_.Get(kSubGrain);
   below.range = {grain, kSubGrain};
   Status status;
   co_await ReadPiece(below, buffer.span(), &status);
@@ -231,6 +268,7 @@ Task<Status> Composer::Discard(ByteRange range, bool fua) {
 
 Task<Status> Composer::WriteZeroes(ByteRange range, DeviceZeroOptions options) {
   if (range.empty()) co_return OkStatus();
+  const Visit visit(this);
   const HopTimer timer(env_, &hops_, Hop::kWrite);
   co_return Counted(co_await DoZero(range, options));
 }
@@ -247,6 +285,7 @@ Task<Status> Composer::DoZero(ByteRange range, DeviceZeroOptions options) {
     CO_RETURN_IF_ERROR(co_await CheckWritable());
     CO_RETURN_IF_ERROR(co_await ZeroHeld(range, options));
     ++completed_;
+    CO_RETURN_IF_ERROR(co_await Failed());
     CO_RETURN_IF_ERROR(right_());
   }
   if (options.fua) co_return co_await Flush();
@@ -258,7 +297,8 @@ Task<Status> Composer::ZeroEdge(ByteRange range) {
   MapPieces pieces;
   CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
   if (pieces.size() == 1 && pieces[0].kind == PieceKind::kZero) co_return OkStatus();
-  const Bytes zeros(range.length);
+  static constexpr std::array<std::byte, kSubGrain> kZeros{};
+  const ConstSpan zeros = ConstSpan(kZeros).first(range.length);
   CO_RETURN_IF_ERROR(co_await FirstWrite(range.offset, zeros, pieces));
   if (pieces[0].kind == PieceKind::kOwn) co_return OkStatus();
   co_return co_await Commit(range.RoundOut(kSubGrain), JournalChange::kOwn);
@@ -317,25 +357,30 @@ Task<Status> Composer::DescribePiece(const MapPiece& piece, std::vector<DeviceEx
   co_return OkStatus();
 }
 
+// In steps, each of which holds the gate for itself only: a fragmented map is not translated
+// further than the answer has room for, and a large one lets pins come in between.
 Task<Result<std::vector<DeviceExtent>>> Composer::Extents(ByteRange range, size_t limit) {
+  constexpr uint64_t kFirstStep = 64 * kMiB;
+  constexpr uint64_t kLastStep = 256 * kMiB;
+  constexpr int kStepsPerBreath = 64;
+  const Visit visit(this);
   std::vector<DeviceExtent> out;
   if (range.empty() || limit == 0) co_return out;
-  Passage passage(this, range, RangeMode::kShared, kNoRoom);
-  CO_RETURN_IF_ERROR(co_await passage.Enter());
-  // A fragmented map is looked at in small steps, for the answer may be full soon; where it is all
-  // of one piece the steps grow.
-  constexpr uint64_t kFirstStep = 64 * kMiB;
   MapPieces pieces;
   uint64_t length = kFirstStep;
+  int steps = 0;
   for (uint64_t at = range.offset; at < range.end() && out.size() <= limit;) {
     const ByteRange step{at, std::min(length, range.end() - at)};
+    Passage passage(this, step, RangeMode::kShared, kNoRoom);
+    CO_RETURN_IF_ERROR(co_await passage.Enter());
     CO_RETURN_IF_ERROR(co_await Translate(step, &pieces));
     for (const MapPiece& piece : pieces) {
       CO_RETURN_IF_ERROR(co_await DescribePiece(piece, &out));
       if (out.size() > limit) break;
     }
-    length = pieces.size() == 1 ? length * 2 : kFirstStep;
+    length = pieces.size() == 1 ? kLastStep : kFirstStep;
     at = step.end();
+    if (++steps % kStepsPerBreath == 0) co_await Yield{};
   }
   if (out.size() > limit) out.resize(limit);
   CO_RETURN_IF_ERROR(right_());

@@ -39,6 +39,9 @@ using RightToAct = std::function<Status()>;
 
 class Composer {
  public:
+  // Sub-grains of one volume that are completed from below at once; others wait in line.
+  static constexpr size_t kCompletionBuffers = 64;
+
   // All outlive the composer.
   Composer(Env* env, StoreSet* stores, BufferPool* buffers, std::unique_ptr<MapApi> map,
            RightToAct right);
@@ -58,10 +61,9 @@ class Composer {
 
   // Everything acknowledged before it is in what is pinned, everything after is not.
   Task<Status> Pin(PinChange change);
-  // Stops admission, flushes and closes the map. The last call.
+  // Waits for those who are inside, flushes and closes the map. Who waits on his way in, or comes
+  // later, is told kUnavailable. The last call; nobody is inside any more when it ends.
   Task<Status> Close();
-  // Stops admission and waits; for changes that replace the map as a whole. Close comes next.
-  Task<Status> Quiesce();
 
   // How long the gate was closed by the last pin.
   int64_t last_gate_ns() const { return last_gate_ns_; }
@@ -86,6 +88,19 @@ class Composer {
     Status status;
     bool stored = false;  // Anything at all.
   };
+  // One call, from its first moment to its last.
+  class Visit {
+   public:
+    explicit Visit(Composer* composer) : composer_(composer) { ++composer_->visitors_; }
+    ~Visit() {
+      if (--composer_->visitors_ == 0) composer_->left_.NotifyAll();
+    }
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+
+   private:
+    Composer* composer_;
+  };
 
   // The calls of the same name, without their timing.
   Task<Status> DoRead(uint64_t offset, MutSpan out);
@@ -94,6 +109,9 @@ class Composer {
   Task<Status> DoZero(ByteRange range, DeviceZeroOptions options);
   Status Counted(Status status);
 
+  Status CheckOpen() const;
+  // As of now: what was inside of the volume when the request was made may be behind its end.
+  Status CheckRange(ByteRange range) const;
   Task<Status> CheckWritable();
   Task<Status> Translate(ByteRange range, MapPieces* out);
   Task<Status> ReadPieces(const MapPieces& pieces, uint64_t offset, MutSpan out);
@@ -114,15 +132,21 @@ class Composer {
 
   Task<Status> FlushInsideGate();
   Task<Status> PinInsideGate(const PinChange& change);
+  Task<Status> CheckZero(ByteRange range);
   Task<Status> DoFlush();
   // Records why and returns the status to give to everybody.
   Task<Status> Fail(Status status);
+  Task<void> Record();
+  // Ok, or why the volume has failed; nobody is told before that is recorded.
+  Task<Status> Failed();
   void CheckpointIfWanted();
   Task<void> Checkpoint();
 
   Env* env_;
   StoreSet* stores_;
   BufferPool* buffers_;
+  // For completion from below. Not from `buffers_`: those who wait for one would hold all of those.
+  HeapBufferPool grains_{kCompletionBuffers * kSubGrain};
   std::unique_ptr<MapApi> map_;
   RightToAct right_;
 
@@ -133,7 +157,10 @@ class Composer {
   Mutex pin_mutex_;
   TaskGroup background_;
   bool checkpoint_scheduled_ = false;
-  bool closed_ = false;
+  bool closing_ = false;  // No checkpoint begins any more.
+  bool closed_ = false;   // Nobody comes in any more.
+  uint64_t visitors_ = 0;
+  Signal left_;
   int64_t last_gate_ns_ = 0;
   HopTimes hops_;
   uint64_t read_bytes_ = 0;
@@ -155,7 +182,9 @@ class Composer {
   Mutex flush_mutex_;
 
   Status failed_;  // Why the volume is read-only since it was opened.
+  std::string failure_;
   bool unrecorded_ = false;
+  Event recorded_;  // Or it was tried.
 };
 
 }  // namespace atl

@@ -11,8 +11,11 @@ constexpr int kPinAttempts = 10;
 }  // namespace
 
 Task<Status> Composer::Flush() {
+  const Visit visit(this);
+  CO_RETURN_IF_ERROR(CheckOpen());
   const HopTimer timer(env_, &hops_, Hop::kFlush);
   const auto pass = co_await gate_.Enter();
+  CO_RETURN_IF_ERROR(CheckOpen());
   co_return co_await FlushInsideGate();
 }
 
@@ -36,7 +39,7 @@ Task<Status> Composer::FlushInsideGate() {
 }
 
 Task<Status> Composer::DoFlush() {
-  if (!failed_.ok()) co_return failed_;
+  CO_RETURN_IF_ERROR(co_await Failed());
   CO_RETURN_IF_ERROR(right_());
   const HopTimer timer(env_, &hops_, Hop::kSync);
   const uint64_t position = map_->NotePosition();
@@ -49,14 +52,17 @@ Task<Status> Composer::DoFlush() {
   }
   const Status status = co_await map_->Barrier(position);
   if (!status.ok()) co_return co_await Fail(status);
+  CO_RETURN_IF_ERROR(co_await Failed());
   co_return right_();
 }
 
 Task<Status> Composer::Pin(PinChange change) {
+  const Visit visit(this);
   const auto lock = co_await pin_mutex_.Lock();
   const PinChange checkpoint;
   bool at_limit = false;
   for (int attempt = 0;; ++attempt) {
+    CO_RETURN_IF_ERROR(CheckOpen());
     CO_RETURN_IF_ERROR(co_await CheckWritable());
     CO_RETURN_IF_ERROR(co_await map_->PreparePin());
     CO_RETURN_IF_ERROR(co_await Flush());  // Most of the work, while others go on.
@@ -80,27 +86,38 @@ Task<Status> Composer::PinInsideGate(const PinChange& change) {
   CO_RETURN_IF_ERROR(co_await FlushInsideGate());
   const uint64_t size = map_->geometry().size;
   if (change.new_size && *change.new_size < size) {
-    // The range that is cut off was zeroed, and somebody may have written to it since.
-    const uint64_t first = AlignUp(*change.new_size, kSubGrain);
-    MapPieces pieces;
-    if (first < size) CO_RETURN_IF_ERROR(co_await Translate({first, size - first}, &pieces));
-    for (const MapPiece& piece : pieces) {
-      if (piece.kind == PieceKind::kZero) continue;
-      co_return Status(Code::kBusy, map_->geometry().name + " is being written to");
-    }
+    CO_RETURN_IF_ERROR(co_await CheckZero({*change.new_size, size - *change.new_size}));
   }
-  const uint32_t generation = map_->geometry().generation;
   const Status status = co_await map_->Pin(change);
-  // Fenced; or the header was changed and there is no journal to go on with.
-  if (status.code() == Code::kFenced ||
-      (!status.ok() && map_->geometry().generation != generation)) {
-    co_return co_await Fail(status);
-  }
+  // Fenced; or the header has changed, or may have: what was the current blob is frozen then, and
+  // what would be put behind the pinned end of the journal is never looked at.
+  if (!status.ok() && !RefusedPin(status)) co_return co_await Fail(status);
   co_return status;
 }
 
+// A range that is to be cut off was zeroed, and somebody may have written to it since. Its whole
+// sub-grains are zero in the map; what it has of the one before them must read as zeros.
+Task<Status> Composer::CheckZero(ByteRange range) {
+  MapPieces pieces;
+  CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
+  Status written(Code::kBusy, map_->geometry().name + " is being written to");
+  for (MapPiece& piece : pieces) {
+    if (piece.kind == PieceKind::kZero) continue;
+    const uint64_t edge = std::min(AlignUp(range.offset, kSubGrain), range.end());
+    if (piece.range.end() > edge) co_return written;
+    const Buffer buffer = co_await grains_.Get(piece.range.length);
+    Status status;
+    co_await ReadPiece(piece, buffer.span(), &status);
+    CO_RETURN_IF_ERROR(status);
+    for (const std::byte byte : buffer.span()) {
+      if (byte != std::byte{0}) co_return written;
+    }
+  }
+  co_return OkStatus();
+}
+
 void Composer::CheckpointIfWanted() {
-  if (checkpoint_scheduled_ || closed_ || !map_->wants_pin()) return;
+  if (checkpoint_scheduled_ || closing_ || !map_->wants_pin()) return;
   checkpoint_scheduled_ = true;
   background_.Run(Checkpoint());
 }
@@ -112,20 +129,25 @@ Task<void> Composer::Checkpoint() {
   const Status status = co_await Pin(change);
   checkpoint_scheduled_ = false;
   // Writers wait for the room that did not come: better that they hear why.
-  if (!status.ok() && !closed_) (void)co_await Fail(status.With("checkpoint"));
-}
-
-Task<Status> Composer::Quiesce() {
-  closed_ = true;
-  co_await background_.Join();
-  const auto lock = co_await pin_mutex_.Lock();
-  co_await gate_.Close();
-  co_return co_await FlushInsideGate();
+  if (!status.ok() && !closing_) (void)co_await Fail(status.With("checkpoint"));
 }
 
 Task<Status> Composer::Close() {
+  closing_ = true;
+  co_await background_.Join();
   Status status;
-  if (!gate_.closed()) status = co_await Quiesce();
+  {
+    // A pin has the gate closed for a while: it comes to its end first.
+    const auto lock = co_await pin_mutex_.Lock();
+    co_await gate_.Close();
+    status = co_await FlushInsideGate();
+    if (unrecorded_) co_await Record();  // The store may be back.
+    closed_ = true;
+    // Who waits for room in the journal or for the gate hears of it.
+    if (visitors_ > 0) map_->Abandon("it is closed");
+    gate_.Open();
+  }
+  while (visitors_ > 0) co_await left_;
   const Status closed = co_await map_->Close();
   co_return status.ok() ? closed : status;
 }

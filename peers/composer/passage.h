@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The way into the composer. A request holds journal space (if it may change the map) from before
-// the gate, is inside of the gate, and has its place in the order of its range, all until its end.
-// Requests pass one after the other in the order in which they came, also where one has to wait for
-// room or for the gate: else a read could overtake the write that was made before it.
+// The way of a request into its volume and out again. Private to the composer.
+//
+// A request holds journal space (if it may change the map) from before the gate, is inside of the
+// gate, and has its place in the order of its range, all until its end. Requests pass one after the
+// other in the order in which they came, also where one has to wait for room or for the gate: else
+// a read could overtake the write that was made before it.
 //
 // Threads: the composer's.
 #pragma once
@@ -29,22 +31,29 @@ class Composer::Passage {
   Passage& operator=(const Passage&) = delete;
 
   Task<Status> Enter() {
+    CO_RETURN_IF_ERROR(composer_->CheckOpen());
     if (!TryEnter()) {
       const HopTimer timer(composer_->env_, &composer_->hops_, Hop::kOrder);
       const auto turn = co_await composer_->line_.Lock();
       // Nobody else waits for room with some of it in his hands: all others stand in line.
       while (!TryAdmit()) {
-        CO_RETURN_IF_ERROR(co_await composer_->map_->Admit());
-        ++admitted_;
+        const Status admitted = co_await composer_->map_->Admit();
+        if (admitted.ok()) ++admitted_;
+        CO_RETURN_IF_ERROR(composer_->CheckOpen());
+        // Who hears here that the volume has failed must not hear it before the others.
+        if (!admitted.ok()) CO_RETURN_IF_ERROR(co_await composer_->Failed());
+        CO_RETURN_IF_ERROR(admitted);
       }
       pass_.emplace(co_await composer_->gate_.Enter());
+      CO_RETURN_IF_ERROR(composer_->CheckOpen());
       hold_.emplace(&composer_->ranges_, range_, mode_);
     }
     if (!hold_->await_ready()) {
       const HopTimer timer(composer_->env_, &composer_->hops_, Hop::kOrder);
       co_await *hold_;
     }
-    co_return composer_->right_();
+    CO_RETURN_IF_ERROR(composer_->right_());
+    co_return composer_->CheckRange(range_);
   }
 
  private:

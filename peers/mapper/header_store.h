@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "peers/format/header.h"
 #include "peers/store/store.h"
@@ -11,9 +12,16 @@
 
 namespace atl {
 
+// A swap that ended with an error, when the record could not be read to see what became of it.
+struct HeaderDoubt {
+  Uuid operation;
+  Header next;  // What it would have made.
+};
+
 struct VersionedHeader {
   Header header;
   uint64_t version = 0;
+  std::optional<HeaderDoubt> doubt = {};
 };
 
 // kNotFound names the uuid.
@@ -26,7 +34,12 @@ Task<Result<VersionedHeader>> PutHeader(Store* store, Header header, Uuid operat
 using HeaderChange = std::function<Status(Header*)>;
 
 // Swaps until it wins, computing the change anew from what is read each time. `known` saves the
-// first read and is what the header is in the end.
+// first read and is what the header is in the end. A swap that answers with an error may have
+// happened; the record tells. If it cannot be read, `known` is left in doubt, with kUnavailable.
 Task<Status> ChangeHeader(Env* env, Store* store, VersionedHeader* known, HeaderChange change);
+
+// Ends a doubt: true if the swap happened, and `known` is then what it made. Nothing to do: false.
+// Not ok: it is in doubt still.
+Task<Result<bool>> SettleHeader(Store* store, VersionedHeader* known);
 
 }  // namespace atl

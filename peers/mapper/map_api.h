@@ -65,6 +65,13 @@ struct PinChange {
   std::optional<PendingOperation> snapshot;
 };
 
+// True if a Pin that ended so changed nothing.
+inline bool RefusedPin(const Status& status) {
+  const Code code = status.code();
+  return code == Code::kConflict || code == Code::kLimit || code == Code::kBusy ||
+         code == Code::kInvalid || code == Code::kNoSpace;
+}
+
 class MapApi {
  public:
   virtual ~MapApi() = default;
@@ -100,7 +107,9 @@ class MapApi {
   // Before the gate is closed: makes room for one more journal in the replay list.
   virtual Task<Status> PreparePin() = 0;
   // With the gate closed and everything flushed: the step by which what is mapped changes as a
-  // whole. When it ends well the geometry is the new one.
+  // whole. When it ends well the geometry is the new one. After an error of RefusedPin nothing has
+  // changed; after any other it may have been done, and what is mapped as kOwn may be frozen: no
+  // write and no commit may follow.
   virtual Task<Status> Pin(PinChange change) = 0;
 
   // Other changes of the header, each durable when it ends.

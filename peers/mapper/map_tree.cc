@@ -26,18 +26,19 @@ void AppendRun(GrainRun run, std::vector<GrainRun>* out) {
   out->push_back(run);
 }
 
-const MapTree::Node* MapTree::Cached(NodePointer pointer) const {
-  if (const auto found = young_.find(pointer.raw()); found != young_.end()) {
-    return found->second.get();
+const MapTree::Node* MapTree::Cached(NodePointer pointer, int level, uint64_t first) const {
+  const Node* node = nullptr;
+  if (const auto young = young_.find(pointer.raw()); young != young_.end()) {
+    node = young->second.get();
+  } else if (const auto old = old_.find(pointer.raw()); old != old_.end()) {
+    node = old->second.get();
+    if (young_.size() < kCachedNodes / 2) {
+      young_[pointer.raw()] = std::move(old->second);
+      old_.erase(old);
+    }
   }
-  const auto found = old_.find(pointer.raw());
-  if (found == old_.end()) return nullptr;
-  const Node* node = found->second.get();
-  if (young_.size() < kCachedNodes / 2) {
-    young_[pointer.raw()] = std::move(found->second);
-    old_.erase(found);
-  }
-  return node;
+  // A damaged map may lead to one node in two places.
+  return node != nullptr && node->level == level && node->first == first ? node : nullptr;
 }
 
 bool MapTree::Walk(NodePointer pointer, int level, uint64_t first, GrainRange range,
@@ -46,20 +47,20 @@ bool MapTree::Walk(NodePointer pointer, int level, uint64_t first, GrainRange ra
     AppendRun({range, pointer.source()}, out);
     return true;
   }
-  const Node* node = Cached(pointer);
+  const Node* node = Cached(pointer, level, first);
   if (node == nullptr) {
     *missing = {pointer, level, first};
     return false;
   }
   if (level == 0) {
-    const Leaf& leaf = std::get<Leaf>(*node);
+    const Leaf& leaf = std::get<Leaf>(node->body);
     for (uint64_t grain = range.first; grain < range.end(); ++grain) {
       AppendRun({{grain, 1}, leaf.sources[grain - first]}, out);
     }
     return true;
   }
   const uint64_t span = SpanOf(level - 1);
-  const auto& inner = std::get<Inner>(*node);
+  const auto& inner = std::get<Inner>(node->body);
   for (uint64_t at = range.first; at < range.end();) {
     const uint64_t child_first = AlignDown(at, span);
     const GrainRange part = Intersect(range, {child_first, span});
@@ -74,12 +75,9 @@ bool MapTree::Find(GrainRange range, std::vector<GrainRun>* out, Missing* missin
   const size_t before = out->size();
   // Joining with what the caller had would hide where this answer begins.
   std::vector<GrainRun> found;
-  if (!Walk(top_, kTopLevel, 0, range, before == 0 ? out : &found, missing)) {
-    out->resize(before);
-    return false;
-  }
+  const bool all = Walk(top_, kTopLevel, 0, range, before == 0 ? out : &found, missing);
   for (const GrainRun& run : found) AppendRun(run, out);
-  return true;
+  return all;
 }
 
 Task<Status> MapTree::Load(Missing missing) {
@@ -105,10 +103,12 @@ Task<Status> MapTree::Load(Missing missing) {
   }
   const ConstSpan bytes = buffer.first(length);
   auto node = std::make_unique<Node>();
+  node->level = missing.level;
+  node->first = missing.first;
   if (missing.level == 0) {
-    CO_ASSIGN_OR_RETURN(*node, DecodeLeaf(bytes, missing.first, place));
+    CO_ASSIGN_OR_RETURN(node->body, DecodeLeaf(bytes, missing.first, place));
   } else {
-    CO_ASSIGN_OR_RETURN(*node, DecodeInner(bytes, missing.level, missing.first, place));
+    CO_ASSIGN_OR_RETURN(node->body, DecodeInner(bytes, missing.level, missing.first, place));
   }
   if (young_.size() >= kCachedNodes / 2) old_ = std::exchange(young_, {});
   young_[missing.pointer.raw()] = std::move(node);
@@ -116,19 +116,19 @@ Task<Status> MapTree::Load(Missing missing) {
 }
 
 Task<Result<Leaf>> MapTree::GetLeaf(NodePointer pointer, uint64_t first) {
-  if (Cached(pointer) == nullptr) {
+  if (Cached(pointer, 0, first) == nullptr) {
     const Missing missing{pointer, 0, first};
     CO_RETURN_IF_ERROR(co_await Load(missing));
   }
-  co_return std::get<Leaf>(*Cached(pointer));
+  co_return std::get<Leaf>(Cached(pointer, 0, first)->body);
 }
 
 Task<Result<Inner>> MapTree::GetInner(NodePointer pointer, int level, uint64_t first) {
-  if (Cached(pointer) == nullptr) {
+  if (Cached(pointer, level, first) == nullptr) {
     const Missing missing{pointer, level, first};
     CO_RETURN_IF_ERROR(co_await Load(missing));
   }
-  co_return std::get<Inner>(*Cached(pointer));
+  co_return std::get<Inner>(Cached(pointer, level, first)->body);
 }
 
 }  // namespace atl

@@ -42,8 +42,8 @@ class MapTree {
   void SetTop(NodePointer top) { top_ = top; }
   NodePointer top() const { return top_; }
 
-  // Appends the runs of `range` to `out`, joined where neighbours agree. False: nothing was
-  // appended and `*missing` has to be loaded first.
+  // Appends the runs of `range` to `out`, joined where neighbours agree. False: only those before
+  // `*missing`, which has to be loaded to go on.
   bool Find(GrainRange range, std::vector<GrainRun>* out, Missing* missing) const;
   Task<Status> Load(Missing missing);
 
@@ -54,11 +54,16 @@ class MapTree {
   size_t cached_nodes() const { return young_.size() + old_.size(); }
 
  private:
-  using Node = std::variant<Leaf, Inner>;
+  struct Node {
+    int level = 0;
+    uint64_t first = 0;
+    std::variant<Leaf, Inner> body;
+  };
   using Cache = absl::flat_hash_map<uint64_t, std::unique_ptr<Node>>;
 
-  // Valid until the next Load.
-  const Node* Cached(NodePointer pointer) const;
+  // Valid until the next Load. Null also if it is another node than is looked for: Load finds out
+  // what is wrong with it.
+  const Node* Cached(NodePointer pointer, int level, uint64_t first) const;
   bool Walk(NodePointer pointer, int level, uint64_t first, GrainRange range,
             std::vector<GrainRun>* out, Missing* missing) const;
 

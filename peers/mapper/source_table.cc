@@ -43,6 +43,12 @@ const SourceTable::Entry* SourceTable::Find(SourceIndex index) const {
 }
 
 Result<Root> SourceTable::ToRoot(const CountChanges& changes) const {
+  for (const auto& [index, delta] : changes) {
+    if (Find(index) != nullptr) continue;
+    return Status(
+        Code::kCorrupt,
+        fmt::format("a map node names source {}, which is not in the map's table", index));
+  }
   Root root;
   root.next_index = next_index();
   for (size_t i = 1; i < entries_.size(); ++i) {

@@ -36,8 +36,9 @@ class SourceTable {
   // What a fold changed, to be applied when its root is published.
   using CountChanges = std::map<SourceIndex, int64_t>;
   // The table as a root to write: entries whose count is not zero after `changes`. kCorrupt if a
-  // count would be negative, kLimit above kMaxSources.
+  // count would be negative or is of a source that is not here, kLimit above kMaxSources.
   Result<Root> ToRoot(const CountChanges& changes) const;
+  // Of changes that ToRoot has taken.
   void Apply(const CountChanges& changes);
 
   // Entries with a count, as of the root.

@@ -10,6 +10,8 @@ namespace {
 
 // The most that what is admitted at once can take: a batch for each commit.
 constexpr uint64_t kAdmittedBytes = kCommitsAdmitted * (kJournalBatchHeader + kJournalEntryBytes);
+// Sub-grains that are looked up at once before it is known whether nodes are missing.
+constexpr uint64_t kTranslateStep = 256 * kMiB / kSubGrain;
 
 }  // namespace
 
@@ -20,8 +22,10 @@ VolumeMap::~VolumeMap() = default;
 
 // --- Lookup ------------------------------------------------------------------------------------
 
-// Leaves the runs of `range`, in order and without gaps, in `runs_`.
-bool VolumeMap::FindRuns(GrainRange range, MapTree::Missing* missing) {
+// Leaves the runs of `range`, in order and without gaps, in `runs_`, as far as nodes are in memory:
+// up to the sub-grain that it returns. If that is not the end of the range `missing` is needed to
+// go on.
+uint64_t VolumeMap::FindRuns(GrainRange range, MapTree::Missing* missing) {
   runs_.clear();
   gaps_.assign(1, range);
   const auto look_in = [this](const IntervalMap& changes) {
@@ -42,20 +46,24 @@ bool VolumeMap::FindRuns(GrainRange range, MapTree::Missing* missing) {
   };
   if (active_) look_in(active_->changes);
   for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) look_in((*layer)->changes);
+  uint64_t known = range.end();
   for (const GrainRange& gap : gaps_) {
     found_.clear();
-    if (!tree_.Find(gap, &found_, missing)) return false;
+    const bool all = tree_.Find(gap, &found_, missing);
     runs_.insert(runs_.end(), found_.begin(), found_.end());
+    if (all) continue;
+    known = std::max(gap.first, missing->first);
+    std::erase_if(runs_, [known](const GrainRun& run) { return run.range.first >= known; });
+    break;
   }
   if (runs_.size() > 1) {
     std::sort(runs_.begin(), runs_.end(),
               [](const GrainRun& a, const GrainRun& b) { return a.range.first < b.range.first; });
   }
-  return true;
+  return known;
 }
 
-bool VolumeMap::ToPieces(ByteRange range, MapPieces* out) const {
-  out->clear();
+bool VolumeMap::AppendPieces(ByteRange range, MapPieces* out) const {
   for (const GrainRun& run : runs_) {
     const ByteRange bytes{run.range.first * kSubGrain, run.range.count * kSubGrain};
     MapPiece piece{.range = bytes.Intersect(range)};
@@ -79,29 +87,43 @@ bool VolumeMap::ToPieces(ByteRange range, MapPieces* out) const {
 }
 
 bool VolumeMap::TryTranslate(ByteRange range, MapPieces* out) {
+  out->clear();
   MapTree::Missing missing;
-  return FindRuns(GrainsOf(range), &missing) && ToPieces(range, out);
+  const GrainRange grains = GrainsOf(range);
+  return FindRuns(grains, &missing) == grains.end() && AppendPieces(range, out);
 }
 
+// What was found before a node had to be read stays right, so it goes on behind that: a range may
+// have more nodes than are kept in memory.
 Task<Status> VolumeMap::Translate(ByteRange range, MapPieces* out) {
-  MapTree::Missing missing;
-  while (!FindRuns(GrainsOf(range), &missing)) {
+  out->clear();
+  const GrainRange grains = GrainsOf(range);
+  uint64_t step = kTranslateStep;
+  for (uint64_t at = grains.first; at < grains.end();) {
+    const GrainRange part{at, std::min(step, grains.end() - at)};
+    MapTree::Missing missing;
+    at = FindRuns(part, &missing);
+    if (!AppendPieces(range, out)) co_return UnreadableSource();
+    step = at == part.end() ? step * 2 : kTranslateStep;
+    if (at == part.end()) continue;
     const NodePointer top = tree_.top();
     const Status loaded = co_await tree_.Load(missing);
     // A checkpoint may have taken the place of the tree that the node belongs to.
     if (!loaded.ok() && tree_.top() == top) co_return loaded.With("map of " + geometry_.name);
   }
-  if (ToPieces(range, out)) co_return OkStatus();
+  co_return OkStatus();
+}
+
+Status VolumeMap::UnreadableSource() const {
   for (const GrainRun& run : runs_) {
     const SourceTable::Entry* entry = table_.Find(run.source);
     if (run.source == kZeroSource || entry != nullptr) continue;
-    co_return Status(Code::kCorrupt, fmt::format("map of {} names source {}, which is not in its "
-                                                 "table",
-                                                 geometry_.name, run.source));
+    return {Code::kCorrupt, fmt::format("map of {} names source {}, which is not in its table",
+                                        geometry_.name, run.source)};
   }
-  co_return Status(Code::kUnsupported, fmt::format("map of {} has a source of a kind that this "
-                                                   "version cannot read",
-                                                   geometry_.name));
+  return {Code::kUnsupported, fmt::format("map of {} has a source of a kind that this version "
+                                          "cannot read",
+                                          geometry_.name)};
 }
 
 // --- Commits -----------------------------------------------------------------------------------
@@ -183,8 +205,17 @@ Task<Status> VolumeMap::Barrier(uint64_t position) {
 
 // --- Header ------------------------------------------------------------------------------------
 
+Task<Status> VolumeMap::SettleDoubt() {
+  const auto happened = co_await SettleHeader(&stores_->at(home_), &header_);
+  if (!happened.ok()) co_return happened.status();
+  // Whatever it was, it was ours.
+  if (*happened) generation_ = header_.header.generation;
+  co_return OkStatus();
+}
+
 Task<Status> VolumeMap::SwapHeader(HeaderChange change) {
   const auto lock = co_await header_mutex_.Lock();
+  CO_RETURN_IF_ERROR(co_await SettleDoubt());
   const HeaderChange guarded = [this, &change](Header* header) -> Status {
     if (header->generation != generation_ || header->state != HeaderState::kLive) {
       return {Code::kFenced, fmt::format("volume {} was taken over by another node (generation {}, "
@@ -308,12 +339,14 @@ Task<Status> VolumeMap::Pin(PinChange change) {
     active_->journal = pinned;
     layers_.push_back(std::move(active_));
   }
-  CO_RETURN_IF_ERROR(co_await StartJournal());
+  const Status started = co_await StartJournal();
   background_.Run([](VolumeMap* self, LogId log, std::optional<BlobId> blob) -> Task<void> {
     (void)co_await self->GiveUpOld(log, blob);
   }(this, old_journal, old_blob));
-  if (wants_fold()) FoldInBackground();
-  co_return OkStatus();
+  if (started.ok() && wants_fold()) FoldInBackground();
+  if (!RefusedPin(started)) co_return started;
+  // Not as if it had been refused: the header has changed, and there is nothing to go on with.
+  co_return Status(Code::kIo, started.ToString()).With("the journal after a pin");
 }
 
 Task<Status> VolumeMap::GiveUpOld(LogId journal, std::optional<BlobId> blob) {
@@ -330,17 +363,11 @@ Task<Status> VolumeMap::GiveUpOld(LogId journal, std::optional<BlobId> blob) {
 Task<Status> VolumeMap::Close() {
   co_await background_.Join();
   if (!geometry_.writable) co_return OkStatus();
-  Status status;
-  if (frozen_entries() > kFoldEntries || layers_.size() >= kFoldLayers) status = co_await FoldAll();
+  // If it fails nothing is lost: the next open reads more, and folds if it must.
+  if (wants_fold()) (void)co_await FoldAll();
   Store& store = stores_->at(geometry_.slot);
-  const Status trimmed = co_await store.TrimLog(journal_->log(), journal_->position());
-  if (status.ok()) status = trimmed;
-  co_await store.DisownLog(journal_->log());
-  co_await store.Disown(geometry_.own);
-  if (nodes_adopted_) {
-    const LogId nodes = LogId::Nodes(geometry_.uuid, header_.header.node_sequence);
-    co_await store.DisownLog(nodes);
-  }
+  const Status status = co_await store.TrimLog(journal_->log(), journal_->position());
+  co_await DisownAll();
   co_return status;
 }
 

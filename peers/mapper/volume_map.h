@@ -90,6 +90,8 @@ class VolumeMap final : public MapApi {
   VolumeMap(Env* env, StoreSet* stores, StoreSlot home, VersionedHeader header);
 
   // --- volume_map_open.cc
+  Task<Status> TakeOver(int64_t adopt_wait_ns);
+  Task<void> DisownAll();
   Task<Status> LoadMap();
   Task<Status> LoadLayer(ReplayJournal journal);
   // `sealed`: the lock was broken and a new epoch begins behind what counts.
@@ -101,29 +103,36 @@ class VolumeMap final : public MapApi {
   // --- volume_map_fold.cc
   Task<Status> FoldOldest(size_t count);
   Task<Status> FoldLocked(size_t count);
-  // Nodes and a root as they were written, to be published and then to be gone on with.
-  struct Folded {
+  // What a fold has made.
+  struct Fold {
     RootPointer root;
     NodePointer top;
     SourceTable::CountChanges counts;
+    size_t layers = 0;
   };
-  Task<Result<Folded>> WriteFold(LogId log, SourceIndex index, const IntervalMap* changes,
-                                 bool rewrite_all);
-  Task<Status> PublishFold(size_t count, RootPointer root);
+  Task<Result<Fold>> WriteFold(LogId log, SourceIndex index, const IntervalMap* changes,
+                               bool rewrite_all);
+  Task<Status> PublishFold(const Fold& fold);
+  // The header has it: now the map has it.
+  void ApplyFold(const Fold& fold);
+  Task<Status> SettleFold();
   void FoldInBackground();
   Task<void> BackgroundFold();
   bool wants_fold() const;
   uint64_t frozen_entries() const;
 
   // --- volume_map.cc
-  bool FindRuns(GrainRange range, MapTree::Missing* missing);
-  bool ToPieces(ByteRange range, MapPieces* out) const;
+  uint64_t FindRuns(GrainRange range, MapTree::Missing* missing);
+  bool AppendPieces(ByteRange range, MapPieces* out) const;
+  Status UnreadableSource() const;
   void ApplyEntry(const JournalEntry& entry);
   uint64_t AdmittedLength(uint64_t admitted) const;
   // No new epoch may begin: the rest of the table is for node blobs.
   bool is_near_source_limit() const;
   // Swaps a header that is still of this generation.
   Task<Status> SwapHeader(HeaderChange change);
+  // Finds out about a swap that is in doubt.
+  Task<Status> SettleDoubt();
   Task<Status> GiveUpOld(LogId journal, std::optional<BlobId> blob);
 
   Env* env_;
@@ -137,7 +146,7 @@ class VolumeMap final : public MapApi {
   MapTree tree_;
   std::deque<std::unique_ptr<Layer>> layers_;
   std::unique_ptr<Layer> active_;
-  std::shared_ptr<JournalLog> journal_;  // Also of who waits for room in it.
+  std::shared_ptr<JournalLog> journal_;  // Shared with who waits for room in it, over a pin.
 
   // Commits that no completed barrier covers: since the last NotePosition, and before it.
   IntervalMap unbarriered_;
@@ -152,7 +161,8 @@ class VolumeMap final : public MapApi {
   Mutex header_mutex_;
   Mutex fold_mutex_;
   bool fold_scheduled_ = false;
-  uint64_t node_position_ = 0;  // Where the current node blob goes on.
+  std::optional<Fold> doubtful_fold_;  // Maybe published.
+  uint64_t node_position_ = 0;         // Where the current node blob goes on.
   bool nodes_adopted_ = false;
   TaskGroup background_;
 

@@ -35,9 +35,21 @@ Task<Status> VolumeMap::FoldAll() { co_return co_await FoldOldest(layers_.size()
 
 Task<Status> VolumeMap::FoldOldest(size_t count) {
   const auto lock = co_await fold_mutex_.Lock();
+  CO_RETURN_IF_ERROR(co_await SettleFold());
   count = std::min(count, layers_.size());
   if (count == 0) co_return OkStatus();
   co_return (co_await FoldLocked(count)).With("checkpoint of " + geometry_.name);
+}
+
+// A fold that the header has and the map has not would keep every later one from fitting.
+Task<Status> VolumeMap::SettleFold() {
+  if (!doubtful_fold_) co_return OkStatus();
+  const auto lock = co_await header_mutex_.Lock();
+  CO_RETURN_IF_ERROR(co_await SettleDoubt());
+  const Fold fold = *std::move(doubtful_fold_);
+  doubtful_fold_.reset();
+  if (header_.header.map.root == fold.root) ApplyFold(fold);
+  co_return OkStatus();
 }
 
 Task<Status> VolumeMap::FoldLocked(size_t count) {
@@ -61,20 +73,23 @@ Task<Status> VolumeMap::FoldLocked(size_t count) {
     }
   }
   const IntervalMap* changes = count > 1 ? &merged : &layers_[0]->changes;
-  auto folded = co_await WriteFold(log, index, changes, false);
+  auto fold = co_await WriteFold(log, index, changes, false);
   // The node blobs of earlier lives have filled the table: one takes the place of all of them.
-  if (folded.code() == Code::kLimit) folded = co_await WriteFold(log, index, changes, true);
-  if (!folded.ok()) co_return folded.status();
+  if (fold.code() == Code::kLimit) fold = co_await WriteFold(log, index, changes, true);
+  if (!fold.ok()) co_return fold.status();
+  fold->layers = count;
   CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
-  CO_RETURN_IF_ERROR(co_await PublishFold(count, folded->root));
-  table_.Apply(folded->counts);
-  tree_.SetTop(folded->top);
-  layers_.erase(layers_.begin(), layers_.begin() + static_cast<ptrdiff_t>(count));
-  co_return OkStatus();
+  const Status published = co_await PublishFold(*fold);
+  if (published.ok()) {
+    ApplyFold(*fold);
+  } else if (header_.doubt) {
+    doubtful_fold_ = *fold;
+  }
+  co_return published;
 }
 
-Task<Result<VolumeMap::Folded>> VolumeMap::WriteFold(LogId log, SourceIndex index,
-                                                     const IntervalMap* changes, bool rewrite_all) {
+Task<Result<VolumeMap::Fold>> VolumeMap::WriteFold(LogId log, SourceIndex index,
+                                                   const IntervalMap* changes, bool rewrite_all) {
   NodeWriter writer(&stores_->at(home_), log, index, node_position_);
   TreeFolder folder(&tree_, changes, &writer);
   if (rewrite_all) folder.RewriteAll();
@@ -98,20 +113,26 @@ Task<Result<VolumeMap::Folded>> VolumeMap::WriteFold(LogId log, SourceIndex inde
   const auto length = static_cast<uint32_t>(encoded.size());
   const RootPointer pointer{geometry_.uuid, log.epoch, stores_->at(home_).info().uuid,
                             place.offset,   length,    RootChecksum(encoded)};
-  co_return Folded{pointer, *top, folder.counts()};
+  co_return Fold{pointer, *top, folder.counts()};
 }
 
-Task<Status> VolumeMap::PublishFold(size_t count, RootPointer next) {
+void VolumeMap::ApplyFold(const Fold& fold) {
+  table_.Apply(fold.counts);
+  tree_.SetTop(fold.top);
+  layers_.erase(layers_.begin(), layers_.begin() + static_cast<ptrdiff_t>(fold.layers));
+}
+
+Task<Status> VolumeMap::PublishFold(const Fold& fold) {
   const RootPointer old_root = header_.header.map.root;
   std::vector<ReplayJournal> folded;
-  for (size_t i = 0; i < count; ++i) folded.push_back(layers_[i]->journal);
+  for (size_t i = 0; i < fold.layers; ++i) folded.push_back(layers_[i]->journal);
   co_return co_await SwapHeader([&](Header* header) -> Status {
     auto& replay = header->map.replay;
     const bool fits = header->map.root == old_root && replay.size() >= folded.size() &&
                       std::equal(folded.begin(), folded.end(), replay.begin());
     if (!fits) return {Code::kConflict, "the map has changed meanwhile"};
-    replay.erase(replay.begin(), replay.begin() + static_cast<ptrdiff_t>(count));
-    header->map.root = next;
+    replay.erase(replay.begin(), replay.begin() + static_cast<ptrdiff_t>(folded.size()));
+    header->map.root = fold.root;
     return {};
   });
 }

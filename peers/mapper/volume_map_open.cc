@@ -66,29 +66,51 @@ Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::OpenWritable(Env* env, Store
   Store* store = &stores->at(home);
   CO_ASSIGN_OR_RETURN(VersionedHeader found, co_await ReadHeader(store, uuid, ReadFor::kAct));
   CO_RETURN_IF_ERROR(co_await CheckCurrentBlob(stores, store, found.header));
-  // From here on nobody else writes to what the header names as current: it is ours, or sealed.
-  Status adopted = co_await store->Adopt(found.header.blob(), adopt_wait_ns);
-  if (adopted.ok()) adopted = co_await store->AdoptLog(found.header.journal(), adopt_wait_ns);
-  const bool sealed = adopted.code() == Code::kFenced;
-  if (!sealed) CO_RETURN_IF_ERROR(adopted.With("volume " + found.header.name));
-  CO_ASSIGN_OR_RETURN(VersionedHeader header, co_await ReadHeader(store, uuid, ReadFor::kAct));
-  Status status;
-  if (header.header.generation != found.header.generation) {
-    status = Status(Code::kBusy,
-                    fmt::format("volume {} is being opened by another node", header.header.name));
-  }
-  std::unique_ptr<VolumeMap> map(new VolumeMap(env, stores, home, std::move(header)));
+  std::unique_ptr<VolumeMap> map(new VolumeMap(env, stores, home, found));
   map->geometry_.writable = true;
-  if (status.ok()) status = co_await map->LoadMap();
-  if (status.ok()) status = co_await map->RecoverCurrentJournal(sealed);
-  if (status.ok()) status = co_await map->StartJournal();
+  const Status status = co_await map->TakeOver(adopt_wait_ns);
   co_await store->DisownLog(found.header.journal());
   if (!status.ok() || map->geometry_.own != found.header.blob()) {
     co_await store->Disown(found.header.blob());
   }
-  CO_RETURN_IF_ERROR(status);
+  if (!status.ok()) {
+    co_await map->DisownAll();
+    co_return status;
+  }
   if (map->wants_fold()) map->FoldInBackground();
   co_return map;
+}
+
+// If it fails its caller gives up what was adopted, wherever it stopped.
+Task<Status> VolumeMap::TakeOver(int64_t adopt_wait_ns) {
+  const Header found = header_.header;
+  Store* store = &stores_->at(home_);
+  // From here on nobody else writes to what the header names as current: it is ours, or sealed.
+  Status adopted = co_await store->Adopt(found.blob(), adopt_wait_ns);
+  if (adopted.ok()) adopted = co_await store->AdoptLog(found.journal(), adopt_wait_ns);
+  const bool sealed = adopted.code() == Code::kFenced;
+  if (!sealed) CO_RETURN_IF_ERROR(adopted.With("volume " + found.name));
+  CO_ASSIGN_OR_RETURN(header_, co_await ReadHeader(store, found.uuid, ReadFor::kAct));
+  if (header_.header.generation != found.generation) {
+    co_return Status(Code::kBusy,
+                     fmt::format("volume {} is being opened by another node", found.name));
+  }
+  CO_RETURN_IF_ERROR(co_await LoadMap());
+  CO_RETURN_IF_ERROR(co_await RecoverCurrentJournal(sealed));
+  co_return co_await StartJournal();
+}
+
+// What this map writes to. What is not adopted is none of its business, and no harm is done.
+Task<void> VolumeMap::DisownAll() {
+  if (journal_) {
+    Store& store = stores_->at(geometry_.slot);
+    co_await store.DisownLog(journal_->log());
+    co_await store.Disown(geometry_.own);
+  }
+  if (nodes_adopted_) {
+    const LogId nodes = LogId::Nodes(header_.header.uuid, header_.header.node_sequence);
+    co_await stores_->at(home_).DisownLog(nodes);
+  }
 }
 
 Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::OpenFrozen(Env* env, StoreSet* stores,
@@ -172,7 +194,9 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
   Status synced = co_await store.Sync(header.blob());
   if (synced.ok()) synced = co_await store.SyncLog(log);
   if (header.read_only_reason.empty()) CO_RETURN_IF_ERROR(synced);
-  if (pinned.entries > 0 && layers_.size() == kMaxReplayJournals) {
+  const bool fits =
+      layers_.size() < kMaxReplayJournals && frozen_entries() + pinned.entries <= kMaxReplayEntries;
+  if (pinned.entries > 0 && !fits) {
     CO_RETURN_IF_ERROR(co_await SwapHeader([](Header* next) -> Status {
       next->node_sequence += 1;
       return {};

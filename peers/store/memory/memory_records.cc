@@ -86,6 +86,8 @@ Task<Status> MemoryStore::RemoveRecord(const RecordKey& key, uint64_t version,
 Task<Result<Page<RecordKey>>> MemoryStore::ListRecords(RecordKind kind,
                                                        std::optional<RecordName> after,
                                                        uint32_t limit) {
+  const Flight flight(this);
+  if (travels()) co_await Travel();
   CO_RETURN_IF_ERROR(Alive());
   CO_RETURN_IF_ERROR(CheckPage(limit));
   const RecordKey first{.kind = kind, .name = after.value_or(RecordName{})};
@@ -103,6 +105,8 @@ Task<Result<Page<RecordKey>>> MemoryStore::ListRecords(RecordKind kind,
 }
 
 Task<Result<uint64_t>> MemoryStore::Sweep(bool dry_run) {
+  const Flight flight(this);
+  if (travels()) co_await Travel();
   CO_RETURN_IF_ERROR(Alive());
   co_return uint64_t{0};
 }

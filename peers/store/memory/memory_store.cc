@@ -74,6 +74,8 @@ Task<void> MemoryStore::Travel() {
 }
 
 Task<Result<Capacity>> MemoryStore::GetCapacity() {
+  const Flight flight(this);
+  if (travels()) co_await Travel();
   CO_RETURN_IF_ERROR(Alive());
   const SpaceBudget& budget = world_.budget_;
   const uint64_t taken = std::min(budget.used + budget.reserve, budget.limit);
@@ -123,6 +125,8 @@ Task<Status> MemoryStore::AdoptIn(Things& things, Make make, Id id, int64_t wait
 
 template <typename Things, typename Id>
 Task<void> MemoryStore::DisownIn(Things& things, Id id) {
+  const Flight flight(this);
+  if (travels()) co_await Travel();
   const auto at = things.find(id);
   if (at == things.end() || at->second->owner != instance_ || dead_) co_return;
   const std::shared_ptr<World::Medium> medium = at->second;
@@ -143,20 +147,26 @@ Task<void> MemoryStore::DisownLog(const LogId& log) { return DisownIn(world_.log
 
 Task<Status> MemoryStore::Seal(const BlobId& blob) {
   CO_RETURN_IF_ERROR(Alive());
+  const Flight flight(this);
+  if (travels()) co_await Travel();
+  CO_RETURN_IF_ERROR(flight.MayLand());
   auto& slot = world_.blobs_[blob];
   if (!slot) slot = world_.NewBlob();
   slot->sealed = true;
   slot->entry_durable = true;
-  co_return OkStatus();
+  co_return flight.Tell(OkStatus());
 }
 
 Task<Status> MemoryStore::SealLog(const LogId& log) {
   CO_RETURN_IF_ERROR(Alive());
+  const Flight flight(this);
+  if (travels()) co_await Travel();
+  CO_RETURN_IF_ERROR(flight.MayLand());
   auto& slot = world_.logs_[log];
   if (!slot) slot = world_.NewLog();
   slot->sealed = true;
   slot->entry_durable = true;
-  co_return OkStatus();
+  co_return flight.Tell(OkStatus());
 }
 
 // --- Blobs ---------------------------------------------------------------------------------------
@@ -225,6 +235,8 @@ Task<Result<std::vector<BlobExtent>>> MemoryStore::Extents(const BlobId& id, Byt
 }
 
 Task<Result<uint64_t>> MemoryStore::Usage(const BlobId& id) {
+  const Flight flight(this);
+  if (travels()) co_await Travel();
   CO_ASSIGN_OR_RETURN(const auto blob, Find(world_.blobs_, id));
   co_return blob->space.used_bytes();
 }
@@ -253,16 +265,23 @@ Task<Status> MemoryStore::Copy(const BlobId& from, const BlobId& to, ByteRange r
 }
 
 Task<Status> MemoryStore::Remove(const BlobId& id) {
-  CO_ASSIGN_OR_RETURN(const auto blob, Find(world_.blobs_, id));
-  blob->removed = true;
-  blob->space.Punch({0, kMaxVolumeSize});
-  world_.blobs_.erase(id);
-  co_return OkStatus();
+  CO_RETURN_IF_ERROR(Alive());
+  const Flight flight(this);
+  if (travels()) co_await Travel();
+  CO_RETURN_IF_ERROR(flight.MayLand());
+  const auto at = world_.blobs_.find(id);
+  if (at == world_.blobs_.end()) co_return flight.Tell(Missing(id));
+  at->second->removed = true;
+  at->second->space.Punch({0, kMaxVolumeSize});
+  world_.blobs_.erase(at);
+  co_return flight.Tell(OkStatus());
 }
 
 template <typename Things, typename Id>
 Task<Result<Page<Id>>> MemoryStore::ListIn(const Things& things, std::optional<Id> after,
                                            uint32_t limit) {
+  const Flight flight(this);
+  if (travels()) co_await Travel();
   CO_RETURN_IF_ERROR(Alive());
   CO_RETURN_IF_ERROR(CheckPage(limit));
   Page<Id> page;
@@ -337,22 +356,32 @@ Task<Result<size_t>> MemoryStore::ReadLog(const LogId& id, uint64_t position, Mu
 Task<Status> MemoryStore::TrimLog(const LogId& id, uint64_t length) {
   CO_RETURN_IF_ERROR(CheckLogLength(id, length));
   CO_ASSIGN_OR_RETURN(const auto log, Mine(world_.logs_, id));
+  const Flight flight(this, log);
+  if (travels()) co_await Travel();
+  CO_RETURN_IF_ERROR(flight.MayLand());
   log->reserved = std::min(log->reserved, std::max(length, log->end));
   CHECK(world_.Claim(*log, std::max(log->reserved, log->end)));
-  co_return OkStatus();
+  co_return flight.Tell(OkStatus());
 }
 
 Task<Result<uint64_t>> MemoryStore::LogUsage(const LogId& id) {
+  const Flight flight(this);
+  if (travels()) co_await Travel();
   CO_ASSIGN_OR_RETURN(const auto log, Find(world_.logs_, id));
   co_return log->claimed;
 }
 
 Task<Status> MemoryStore::RemoveLog(const LogId& id) {
-  CO_ASSIGN_OR_RETURN(const auto log, Find(world_.logs_, id));
-  log->removed = true;
-  world_.Forget(*log);
-  world_.logs_.erase(id);
-  co_return OkStatus();
+  CO_RETURN_IF_ERROR(Alive());
+  const Flight flight(this);
+  if (travels()) co_await Travel();
+  CO_RETURN_IF_ERROR(flight.MayLand());
+  const auto at = world_.logs_.find(id);
+  if (at == world_.logs_.end()) co_return flight.Tell(Missing(id));
+  at->second->removed = true;
+  world_.Forget(*at->second);
+  world_.logs_.erase(at);
+  co_return flight.Tell(OkStatus());
 }
 
 Task<Result<Page<LogId>>> MemoryStore::ListLogs(std::optional<LogId> after, uint32_t limit) {
@@ -381,6 +410,8 @@ Task<Status> MemoryStore::PutChunk(const ChunkId& id, ConstSpan data) {
 }
 
 Task<Result<Bytes>> MemoryStore::GetChunk(const ChunkId& id) {
+  const Flight flight(this);
+  if (travels()) co_await Travel();
   CO_RETURN_IF_ERROR(Alive());
   const auto at = world_.chunks_.find(id);
   if (at == world_.chunks_.end()) co_return Missing(id);
@@ -389,11 +420,14 @@ Task<Result<Bytes>> MemoryStore::GetChunk(const ChunkId& id) {
 
 Task<Status> MemoryStore::RemoveChunk(const ChunkId& id) {
   CO_RETURN_IF_ERROR(Alive());
+  const Flight flight(this);
+  if (travels()) co_await Travel();
+  CO_RETURN_IF_ERROR(flight.MayLand());
   const auto at = world_.chunks_.find(id);
-  if (at == world_.chunks_.end()) co_return Missing(id);
+  if (at == world_.chunks_.end()) co_return flight.Tell(Missing(id));
   world_.budget_.Give(at->second.size());
   world_.chunks_.erase(at);
-  co_return OkStatus();
+  co_return flight.Tell(OkStatus());
 }
 
 Task<Result<Page<ChunkId>>> MemoryStore::ListChunks(std::optional<ChunkId> after, uint32_t limit) {
