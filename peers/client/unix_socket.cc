@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@ namespace atl {
 namespace {
 
 constexpr int kBacklog = 64;
+// A node that accepts nobody has a full backlog sooner or later, and who connects then waits.
+constexpr timeval kConnectPatience{.tv_sec = 5, .tv_usec = 0};
 
 Result<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address{};
@@ -33,21 +36,40 @@ Result<Fd> MakeSocket() {
   return fd;
 }
 
+Status LimitSending(const Fd& fd, timeval limit) {
+  if (setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == 0) return {};
+  return Status::FromErrno(errno, "SO_SNDTIMEO");
+}
+
+// What a process that has ended left there goes; whatever else lies there is somebody's.
+Status RemoveLeftSocket(const std::string& path) {
+  struct stat info;
+  if (lstat(path.c_str(), &info) != 0) {
+    return errno == ENOENT ? Status() : Status::FromErrno(errno, path);
+  }
+  if (!S_ISSOCK(info.st_mode)) return {Code::kExists, path + " exists and is not a socket"};
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return Status::FromErrno(errno, path);
+  return {};
+}
+
 }  // namespace
 
 Result<Fd> ConnectUnix(const std::string& path) {
   ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
   ASSIGN_OR_RETURN(Fd fd, MakeSocket());
+  RETURN_IF_ERROR(LimitSending(fd, kConnectPatience));
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    if (errno == EAGAIN) return Status(Code::kTimeout, path + ": nobody accepts the connection");
     return Status::FromErrno(errno, path);
   }
+  RETURN_IF_ERROR(LimitSending(fd, {}));
   return fd;
 }
 
 Result<Fd> ListenUnix(const std::string& path) {
   ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
   ASSIGN_OR_RETURN(Fd fd, MakeSocket());
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) return Status::FromErrno(errno, path);
+  RETURN_IF_ERROR(RemoveLeftSocket(path));
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return Status::FromErrno(errno, path);
   }
