@@ -83,7 +83,6 @@ Status ReadSection(NodeConfig& config, const IniSection& section) {
 }
 
 void FillStores(NodeConfig& config) {
-  if (config.stores.empty()) config.stores.push_back({.name = "default"});
   if (std::ranges::none_of(config.stores, &StoreConfig::is_default)) {
     config.stores.front().is_default = true;
   }
@@ -164,6 +163,13 @@ Result<NodeConfig> ParseConfig(std::string_view text, const std::string& path) {
   for (const IniSection& section : sections) RETURN_IF_ERROR(ReadSection(config, section));
   config.state_dir = Absolute(fs::path(path).parent_path().string(), config.state_dir);
   config.nbd_socket = Absolute(config.state_dir, config.nbd_socket);
+  if (config.stores.empty()) {
+    // Most likely it was cut off; a store of its own choosing is the last thing a node should make.
+    return Status(Code::kInvalid,
+                  fmt::format("{}: there is no [store NAME] in it; 'atoll node init --state DIR' "
+                              "writes a whole configuration",
+                              path));
+  }
   FillStores(config);
   RETURN_IF_ERROR(CheckWhole(config));
   return config;
@@ -171,7 +177,10 @@ Result<NodeConfig> ParseConfig(std::string_view text, const std::string& path) {
 
 Result<NodeConfig> LoadConfig(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text, ReadText(path));
-  return ParseConfig(text, fs::absolute(path).lexically_normal().string());
+  std::error_code error;
+  const fs::path whole = fs::absolute(path, error);
+  if (error) return Status::FromErrno(error.value(), path);
+  return ParseConfig(text, whole.lexically_normal().string());
 }
 
 std::string InitialConfig(Placement placement) {

@@ -72,10 +72,10 @@ Status SetLogLevel(NodeConfig& config, std::string_view value) {
 }
 
 Status SetYesOrNo(bool& target, std::string_view value) {
-  constexpr std::array<std::string_view, 2> kKnown = {"yes", "no"};
+  constexpr std::array<std::string_view, 6> kKnown = {"yes", "no", "on", "off", "true", "false"};
   std::string word;
   RETURN_IF_ERROR(SetOneOf(word, value, kKnown));
-  target = word == "yes";
+  target = word == "yes" || word == "on" || word == "true";
   return {};
 }
 

@@ -18,8 +18,16 @@ std::string ErrorOf(std::string_view text) {
   return config.ok() ? "no error" : std::string(config.status().message());
 }
 
-TEST(Config, AnEmptyFileIsANodeBesideIt) {
-  const auto config = ParseConfig("", kFile);
+TEST(Config, WithoutAStoreItIsRefused) {
+  for (const char* text : {"", "# nothing\n", "[node]\nplacement = isolated\n"}) {
+    EXPECT_NE(ErrorOf(text).find("there is no [store NAME] in it; 'atoll node init"),
+              std::string::npos)
+        << ErrorOf(text);
+  }
+}
+
+TEST(Config, AStoreIsEnoughForANodeBesideTheFile) {
+  const auto config = ParseConfig("[store default]\n", kFile);
   ASSERT_TRUE(config.ok()) << config.status().ToString();
   EXPECT_EQ(config->state_dir, "/srv/node");
   EXPECT_EQ(config->nbd_socket, "/srv/node/nbd.sock");
@@ -65,6 +73,16 @@ TEST(Config, ReadsStoresFiltersAndOptions) {
   EXPECT_EQ(config->stores[1].filters[1].name, "checked");
 }
 
+TEST(Config, YesAndNoHaveOtherWords) {
+  for (const char* word : {"yes", "on", "true", "no", "off", "false"}) {
+    const auto config =
+        ParseConfig(std::string("[node]\nnbd_detect_zeroes = ") + word + "\n[store a]\n", kFile);
+    ASSERT_TRUE(config.ok()) << config.status().ToString();
+    EXPECT_EQ(config->nbd_detect_zeroes, std::string("yes on true").find(word) != std::string::npos)
+        << word;
+  }
+}
+
 TEST(Config, ErrorsNameTheLineAndTheNearestWord) {
   EXPECT_EQ(ErrorOf("[node]\n\nplacment = fused\n"),
             "/srv/node/atoll.conf:3: unknown key 'placment'; did you mean 'placement'?");
@@ -104,12 +122,15 @@ TEST(Config, RefusesWhatMakesNoSense) {
            "nonsense\n",
            "[node]\n= x\n",
        }) {
-    EXPECT_NE(ErrorOf(text), "no error") << text;
-    EXPECT_EQ(ErrorOf(text).find('\n'), std::string::npos) << "an error is one line";
+    // With what every configuration needs.
+    const std::string error = ErrorOf(text + std::string("[store last]\n"));
+    EXPECT_NE(error, "no error") << text;
+    EXPECT_EQ(error.find('\n'), std::string::npos) << "an error is one line";
   }
-  EXPECT_NE(ErrorOf(std::string_view("[node]\n\0\1\2", 10)), "no error");
-  EXPECT_NE(ErrorOf("[node]\nstate = /" + std::string(200, 'x')), "no error");
-  EXPECT_NE(ErrorOf(std::string((1 << 20) + 1, '#')), "no error");
+  EXPECT_NE(ErrorOf(std::string_view("[store a]\n\0\1\2", 13)), "no error");
+  EXPECT_NE(ErrorOf("[store a]\n[node]\nstate = /" + std::string(200, 'x')).find("too long"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf("[store a]\n" + std::string(1 << 20, '#')), "no error");
 }
 
 TEST(Config, GarbageIsRefusedAndNeverMore) {
