@@ -23,6 +23,7 @@ struct Arguments {
   std::string config;
   int ready_fd = -1;
   PeerArguments peer;
+  bool check = false;
   bool help = false;
   bool version = false;
 };
@@ -40,6 +41,8 @@ po::options_description Options(Arguments* arguments) {
        "of a peer: its shared memory")  //
       ("lifeline-fd", po::value(&arguments->peer.lifeline_fd)->value_name("FD"),
        "of a peer: a pipe that ends with the daemon")  //
+      ("check", po::bool_switch(&arguments->check),
+       "only look at the configuration; exit code 1 if it cannot be run")  //
       ("version", po::bool_switch(&arguments->version), "show the version")(
           "help", po::bool_switch(&arguments->help), "show this");
   return options;
@@ -86,6 +89,7 @@ int DaemonMain(int argc, char** argv) {
     arguments.peer.ready_fd = arguments.ready_fd;
     return Node::RunPeer(*config, arguments.peer);
   }
+  if (arguments.check) return CheckOnly(*config, {.ready_fd = arguments.ready_fd});
   return RunDaemon(*config, {.ready_fd = arguments.ready_fd});
 }
 

@@ -53,7 +53,8 @@ class Daemon {
   }
 
   void OnSignal(int number) {
-    if (stop_.is_set()) {
+    // The first one may follow a request to stop whose answer was not seen.
+    if (signals_seen_++ > 0) {
       spdlog::warn("signal {} again: ending at once", number);
       spdlog::shutdown();
       _exit(1);
@@ -65,6 +66,7 @@ class Daemon {
   const NodeConfig& config_;
   ReadyNotifier& ready_;
   Event stop_;
+  int signals_seen_ = 0;
   Executor executor_;
   StopSignals signals_;
 };
@@ -87,6 +89,18 @@ Status RunLocked(const NodeConfig& config, ReadyNotifier& ready) {
 }
 
 }  // namespace
+
+int CheckOnly(const NodeConfig& config, DaemonOptions options) {
+  ReadyNotifier ready(options.ready_fd);
+  const Status status = Node::Check(config);
+  if (status.ok()) {
+    ready.Checked();
+    return 0;
+  }
+  spdlog::error("{}", status.message());
+  ready.Failed(std::string(status.message()));
+  return 1;
+}
 
 int RunDaemon(const NodeConfig& config, DaemonOptions options) {
   BlockStopSignals();

@@ -19,6 +19,9 @@ struct DaemonOptions {
 // Returns the exit code: 0 after a graceful stop, 1 if it could not start.
 int RunDaemon(const NodeConfig& config, DaemonOptions options);
 
+// Says on the same pipe, or on stderr, whether the configuration could be run; changes nothing.
+int CheckOnly(const NodeConfig& config, DaemonOptions options);
+
 // The program: reads arguments and configuration, sets up the log, runs the daemon.
 int DaemonMain(int argc, char** argv);
 

@@ -3,11 +3,32 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tools/config/version.h"
 
 namespace atl {
+namespace {
+
+// A store's peer is "store NAME", and people also write "store/NAME", as its port is called, or
+// just NAME. Peers that have exactly the name come first.
+std::string NameOfPeer(const std::vector<PeerState>& peers, std::string asked) {
+  constexpr std::string_view kStore = "store ";
+  const auto there_is = [&peers](const std::string& name) {
+    return std::ranges::find(peers, name, &PeerState::name) != peers.end();
+  };
+  if (there_is(asked)) return asked;
+  std::string spaced = asked;
+  std::ranges::replace(spaced, '/', ' ');
+  if (there_is(spaced)) return spaced;
+  if (std::string of_store = std::string(kStore) + asked; there_is(of_store)) return of_store;
+  return asked;
+}
+
+}  // namespace
 
 DaemonControl::DaemonControl(const NodeConfig& config, Env& env, Node& node, Event& stop)
     : config_(config),
@@ -38,7 +59,7 @@ Task<Status> DaemonControl::Stop() {
 }
 
 Task<Status> DaemonControl::RestartPeer(std::string name) {
-  return node_.RestartPeer(std::move(name));
+  return node_.RestartPeer(NameOfPeer(node_.Peers(), std::move(name)));
 }
 
 Task<Result<Report>> DaemonControl::GetReport(ReportSpec spec) {

@@ -36,6 +36,9 @@ class Node {
   // Serves when it returns: stores are open, sockets listen. `config` and `executor` outlive it.
   static Task<Result<std::unique_ptr<Node>>> Start(const NodeConfig& config, Executor& executor);
 
+  // What a start would say of the configuration itself; opens and changes nothing.
+  static Status Check(const NodeConfig& config);
+
   // The life of such a process; its exit code.
   static int RunPeer(const NodeConfig& config, const PeerArguments& arguments);
 

@@ -16,6 +16,8 @@ class ReadyNotifier {
   explicit ReadyNotifier(int pipe_fd);
 
   void Ready();
+  // Only to whoever started it: nothing serves.
+  void Checked() { Tell("ready\n"); }
   void Failed(const std::string& message);
 
  private:

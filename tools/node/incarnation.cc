@@ -15,6 +15,20 @@ namespace {
 
 std::string PathIn(const std::string& state_dir) { return state_dir + "/incarnation"; }
 
+Status MakeFirst(const std::string& state_dir, const std::string& path, const std::string& text) {
+  const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd.valid()) return Status::FromErrno(errno, "open " + path);
+  if (write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      fsync(fd.get()) != 0) {
+    return Status::FromErrno(errno, "write " + path);
+  }
+  const Fd folder(open(state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid() || fsync(folder.get()) != 0) {
+    return Status::FromErrno(errno, "sync " + state_dir);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Uuid> ReadPredecessor(const std::string& state_dir) {
@@ -29,18 +43,14 @@ Result<Uuid> ReadPredecessor(const std::string& state_dir) {
 
 Status WriteIncarnation(const std::string& state_dir, const Uuid& incarnation) {
   const std::string path = PathIn(state_dir);
-  const std::string temp = path + ".new";
-  const Fd fd(open(temp.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!fd.valid()) return Status::FromErrno(errno, "open " + temp);
   const std::string text = incarnation.ToString() + "\n";
-  if (write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
-      fsync(fd.get()) != 0) {
-    return Status::FromErrno(errno, "write " + temp);
-  }
-  if (rename(temp.c_str(), path.c_str()) != 0) return Status::FromErrno(errno, "rename " + temp);
-  const Fd folder(open(state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder.valid() || fsync(folder.get()) != 0) {
-    return Status::FromErrno(errno, "sync " + state_dir);
+  Fd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd.valid() && errno == ENOENT) return MakeFirst(state_dir, path, text);
+  if (!fd.valid()) return Status::FromErrno(errno, "open " + path);
+  // In place, which needs no room on a disk that is full. A torn one names nobody.
+  if (pwrite(fd.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
+      ftruncate(fd.get(), static_cast<off_t>(text.size())) != 0 || fsync(fd.get()) != 0) {
+    return Status::FromErrno(errno, "write " + path);
   }
   return {};
 }

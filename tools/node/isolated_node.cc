@@ -205,6 +205,12 @@ Task<Status> IsolatedNode::RestartPeer(std::string name) {
     co_return Status(Code::kNotFound, fmt::format("no peer '{}'; see 'atoll node status'", name));
   }
   Supervised* const peer = found->get();
+  if (!peer->is_front_end && !peer->process->runs()) {
+    co_return Status(Code::kUnsupported,
+                     fmt::format("{} is {}, and nothing can take its place while the node runs; "
+                                 "'atoll node restart' restarts all of it",
+                                 name, peer->state));
+  }
   if (!peer->is_front_end) {
     co_return Status(
         Code::kUnsupported,

@@ -3,7 +3,9 @@
 
 #include "tools/node/fused_node.h"
 #include "tools/node/isolated_node.h"
+#include "tools/node/nbd_options.h"
 #include "tools/node/peer_life.h"
+#include "tools/node/store_list.h"
 
 namespace atl {
 
@@ -12,6 +14,15 @@ Task<Result<std::unique_ptr<Node>>> Node::Start(const NodeConfig& config, Execut
     co_return co_await StartIsolatedNode(config, executor);
   }
   co_return co_await FusedNode::Start(config, executor);
+}
+
+Status Node::Check(const NodeConfig& config) {
+  Executor executor;
+  for (const StoreConfig& store : config.stores) {
+    RETURN_IF_ERROR(CheckConfiguredStore(store, executor));
+  }
+  const auto nbd = NbdOptions(config);
+  return nbd.ok() ? Status() : nbd.status().With("the NBD front end");
 }
 
 int Node::RunPeer(const NodeConfig& config, const PeerArguments& arguments) {

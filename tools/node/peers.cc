@@ -45,7 +45,7 @@ class StorePeerProgram final : public Peer {
       : host_(host), config_(config) {}
 
   Task<Status> Start() override {
-    CO_ASSIGN_OR_RETURN(store_, OpenConfiguredStore(config_, host_.executor));
+    CO_ASSIGN_OR_RETURN(store_, OpenConfiguredStore(host_.config, config_, host_.executor));
     server_ = std::make_unique<StoreServer>(store_.get());
     CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, StorePeer(config_), kPeerBuffers));
     port_->server().Add(StoreOps{}, server_.get());

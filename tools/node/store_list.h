@@ -11,13 +11,16 @@
 
 namespace atl {
 
-// One of them.
-Result<std::unique_ptr<Store>> OpenConfiguredStore(const StoreConfig& config, Executor& executor);
+// One of them, which is made if its place is empty and this node has never known a store there.
+Result<std::unique_ptr<Store>> OpenConfiguredStore(const NodeConfig& config,
+                                                   const StoreConfig& store, Executor& executor);
+// Whether its driver, its filters and their options are understood; opens nothing.
+Status CheckConfiguredStore(const StoreConfig& store, Executor& executor);
 // What it is besides a place: the default, the catalog.
 void NoteRole(const NodeConfig& config, StoreSlot slot, StoreSet* stores);
 
-// In the order of the configuration; a store is made if its place is empty. Blocks: for the start
-// of a program. What was opened before an error is in the set.
+// In the order of the configuration. Blocks: for the start of a program. What was opened before an
+// error is in the set.
 Status OpenConfiguredStores(const NodeConfig& config, Executor& executor, StoreSet* stores);
 
 }  // namespace atl

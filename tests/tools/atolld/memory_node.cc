@@ -2,7 +2,8 @@
 //
 // A node over MemoryAtoll with the real NBD server, so that daemon and CLI can be tested by
 // themselves as real processes.
-// Options of its store bend it: start_error, write_delay_ms, room_bytes, stop_delay_ms.
+// Options of its store bend it: start_error, check_error, write_delay_ms, room_bytes,
+// stop_delay_ms.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -73,6 +74,12 @@ Task<Result<std::unique_ptr<Node>>> Node::Start(const NodeConfig& config, Execut
   auto node = std::make_unique<MemoryNode>(config, executor);
   CO_RETURN_IF_ERROR(co_await node->Serve());
   co_return std::unique_ptr<Node>(std::move(node));
+}
+
+Status Node::Check(const NodeConfig& config) {
+  const auto& options = config.stores.front().options;
+  const auto error = options.find("check_error");
+  return error == options.end() ? Status() : Status(Code::kInvalid, error->second);
 }
 
 int Node::RunPeer(const NodeConfig&, const PeerArguments&) { return 2; }
