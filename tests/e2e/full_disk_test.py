@@ -94,6 +94,24 @@ class FullDisk(E2eTest):
         self.node.start()
         self.assert_intact(steps)
 
+    def test_a_node_restarts_on_a_disk_without_a_free_byte_and_makes_room(self):
+        self.fill()
+        self.node.ok("close", "filler")
+        ballast = os.path.join(os.path.dirname(self.node.state), "ballast")
+        with open(ballast, "wb", buffering=0) as file:
+            for piece in (b"b" * MIB, b"b" * 512):
+                try:
+                    while True:
+                        file.write(piece)
+                except OSError as error:
+                    self.assertEqual(error.errno, errno.ENOSPC)
+        self.node.pid = self.node.json("node", "restart")["pid"]
+        self.node.ok("volume", "remove", "filler")
+        self.node.ok("gc")
+        with Client(self.node.socket, "kept") as client:
+            client.write(8 * MIB, b"n" * (32 * MIB))
+            self.assertEqual(client.read(0, MIB), self.kept)
+
     def test_an_import_that_does_not_fit_is_refused_and_leaves_nothing(self):
         image = self.path("big")
         must("dd", "if=/dev/urandom", f"of={image}", "bs=1M", f"count={FILE_SYSTEM // MIB}")

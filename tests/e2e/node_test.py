@@ -25,6 +25,10 @@ WRONG_USAGE = [
     ["node", "init"],
     ["node", "init", "--state", "s", "--placement", "elsewhere"],
     ["node", "stop", "--timeout", "soon"],
+    ["volume", "create", "-a", "--size", "1M"],
+    ["volume", "create", "a", "--size", ""],
+    ["volume", "create", "a", "--size", "1M", "--store", ""],
+    ["node", "init", "--state", ""],
     ["--format", "xml", "volume", "list"],
 ]
 VERBS = [

@@ -21,12 +21,20 @@ void Complain(const Status& status) {
   fmt::print(stderr, "atoll: {}\n", text);
 }
 
+// An answer that did not arrive is no success. A reader that has gone away knows that it has.
+int Ended(int exit_code) {
+  const Status output = OutputStatus();
+  if (output.ok()) return exit_code;
+  if (output.code() != Code::kCancelled) Complain(output);
+  return exit_code == kExitOk ? kExitError : exit_code;
+}
+
 int Run(Invocation invocation) {
   const VerbRow& verb = *invocation.verb;
   Context context(std::move(invocation));
   const Status status =
       verb.with_node != nullptr ? context.RunWithNode(verb.with_node) : verb.without_node(context);
-  if (status.ok()) return kExitOk;
+  if (status.ok()) return Ended(kExitOk);
   Complain(status);
   return context.wrong_usage() ? kExitWrongUsage : kExitError;
 }
@@ -48,11 +56,11 @@ int RunAtoll(const std::vector<std::string>& words) {
   }
   if (const auto* help = std::get_if<HelpRequest>(&*line)) {
     Print(HelpText(*help));
-    return kExitOk;
+    return Ended(kExitOk);
   }
   if (std::holds_alternative<VersionRequest>(*line)) {
     Print(fmt::format("atoll {}\n", Version()));
-    return kExitOk;
+    return Ended(kExitOk);
   }
   return Run(std::get<Invocation>(*std::move(line)));
 }

@@ -15,6 +15,12 @@ namespace po = boost::program_options;
 
 Status Wrong(std::string message) { return {Code::kInvalid, std::move(message)}; }
 
+bool TakesValue(std::span<const OptionRow> rows, const std::string& word) {
+  return std::ranges::any_of(rows, [&](const OptionRow& option) {
+    return !option.value.empty() && word == fmt::format("--{}", option.name);
+  });
+}
+
 // Options that every verb takes may stand before the verb as well, so the words of the verb are
 // the first ones that neither are such an option nor belong to one.
 std::vector<size_t> FindVerbWords(const std::vector<std::string>& words) {
@@ -25,10 +31,7 @@ std::vector<size_t> FindVerbWords(const std::vector<std::string>& words) {
       found.push_back(i);
       continue;
     }
-    const auto takes_value = [&](const OptionRow& option) {
-      return !option.value.empty() && word == fmt::format("--{}", option.name);
-    };
-    if (std::ranges::any_of(CommonOptions(), takes_value)) ++i;
+    if (TakesValue(CommonOptions(), word)) ++i;
   }
   return found;
 }
@@ -62,6 +65,25 @@ Result<FoundVerb> FindVerb(const std::vector<std::string>& words, const std::vec
   const std::string& second = words[at[1]];
   return Wrong(fmt::format("'{} {}' is no verb{}; see atoll {} --help", first, second,
                            Suggest(second, known), first));
+}
+
+// What begins with '-' is an option or an error until a "--" says otherwise. `-h` is the only short
+// one.
+Status TakeShort(const VerbRow* verb, std::vector<std::string>& rest) {
+  for (size_t i = 0; i < rest.size() && rest[i] != "--"; ++i) {
+    std::string& word = rest[i];
+    if (TakesValue(CommonOptions(), word) || (verb != nullptr && TakesValue(verb->options, word))) {
+      ++i;
+    } else if (word == "-h") {
+      word = "--help";
+    } else if (word.size() > 1 && word.starts_with("-") && !word.starts_with("--")) {
+      return Wrong(
+          fmt::format("unrecognised option '{}'; a NAME that begins with '-' needs '--' "
+                      "before it",
+                      word));
+    }
+  }
+  return {};
 }
 
 void AddOptions(po::options_description& description, std::span<const OptionRow> rows) {
@@ -119,6 +141,9 @@ Status TakeOptions(std::span<const OptionRow> rows, const po::variables_map& val
       if (values[name].as<bool>()) out.flags.insert(name);
     } else if (values.contains(name)) {
       out.values[name] = values[name].as<std::string>();
+      if (out.values[name].empty()) {
+        return Wrong(fmt::format("--{} is empty; usage: {}", name, UsageOf(verb)));
+      }
     } else if (row.required) {
       return Wrong(fmt::format("--{} is missing; usage: {}", name, UsageOf(verb)));
     }
@@ -159,6 +184,7 @@ Result<CommandLine> ParseCommandLine(const std::vector<std::string>& words) {
     }
   }
   const std::string where = found.verb != nullptr ? PathOf(*found.verb) + " " : found.group + " ";
+  RETURN_IF_ERROR(TakeShort(found.verb, rest));
   po::variables_map values;
   try {
     values = ParseRest(found.verb, rest);

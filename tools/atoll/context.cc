@@ -5,10 +5,24 @@
 
 #include <utility>
 
+#include "tools/atoll/node_process.h"
 #include "tools/atoll/size.h"
 #include "tools/config/load.h"
+#include "xseg/base/sync.h"
 
 namespace atl {
+
+namespace {
+
+// A peer that has died stays dead until all are started anew.
+Status WithWayOut(Status status) {
+  if (status.code() != Code::kUnavailable) return status;
+  if (!status.message().ends_with("is not running")) return status;
+  return {status.code(),
+          fmt::format("{}; 'atoll node restart' restarts the node", status.message())};
+}
+
+}  // namespace
 
 const std::string& Context::Value(std::string_view name) const {
   static const std::string kEmpty;
@@ -39,28 +53,59 @@ Result<const NodeConfig*> Context::Config() {
   return &*config_;
 }
 
-Status Context::RunWithNode(Task<Status> (*verb)(Context&)) {
+Status Context::RunWithNode(Task<Status> (*verb)(Context&), int64_t answer_limit_ns) {
   Executor executor;
-  return executor.RunUntilDone(Connected(executor, verb));
+  executor_ = &executor;
+  Status status = executor.RunUntilDone(Connected(verb, answer_limit_ns));
+  executor_ = nullptr;
+  return status;
 }
 
-Task<Status> Context::Connected(Executor& executor, Task<Status> (*verb)(Context&)) {
+Task<Status> Context::Connected(Task<Status> (*verb)(Context&), int64_t answer_limit_ns) {
   CO_ASSIGN_OR_RETURN(const NodeConfig* config, Config());
-  auto node = RemoteAtoll::Connect(executor, config->control_socket());
+  auto node = RemoteAtoll::Connect(*executor_, config->control_socket());
   if (node.code() == Code::kUnavailable) {
     co_return Status(Code::kUnavailable,
                      fmt::format("no node is running for config {}; start it with: "
                                  "atoll --config {} node start",
                                  config->file, config->file));
   }
+  if (node.code() == Code::kPermission) co_return NotPermitted(*config);
+  if (node.code() == Code::kTimeout) co_return NoAnswer();
   if (!node.ok()) co_return node.status();
-  executor_ = &executor;
   node_ = *std::move(node);
-  Status status = co_await verb(*this);
+  Status status = co_await Greet(answer_limit_ns);
+  if (status.ok()) status = WithWayOut(co_await verb(*this));
   co_await node_->Disconnect();
   node_.reset();
-  executor_ = nullptr;
   co_return status;
+}
+
+Task<Status> Context::Greet(int64_t limit_ns) {
+  Alarm alarm(*executor_);
+  Greeting greeting;
+  TaskGroup watch;
+  watch.Run(HangUp(&alarm, limit_ns, &greeting));
+  const auto status = co_await node_->GetStatus();
+  greeting.answered = true;
+  alarm.Ring();
+  co_await watch.Join();
+  if (greeting.cut_off) co_return NoAnswer();
+  co_return status.ok() ? Status() : status.status();
+}
+
+Task<void> Context::HangUp(Alarm* alarm, int64_t limit_ns, Greeting* greeting) {
+  co_await alarm->Sleep(limit_ns);
+  if (greeting->answered) co_return;
+  greeting->cut_off = true;
+  co_await node_->Disconnect();
+}
+
+Status Context::NoAnswer() const {
+  const auto pid = RunningNode(*config_);
+  const std::string who = pid.ok() && *pid ? fmt::format(" (process {})", **pid) : "";
+  return {Code::kTimeout,
+          fmt::format("the node{} does not answer; 'atoll node stop --kill' ends it", who)};
 }
 
 Status About(Status status, std::string_view kind, std::string_view name) {
@@ -68,8 +113,10 @@ Status About(Status status, std::string_view kind, std::string_view name) {
   const std::string whole = fmt::format("{} {}", kind, name);
   const std::string_view message = status.message();
   if (message.starts_with(whole)) return status;
-  if (message.starts_with(fmt::format("{}:", name)))
-    return {status.code(), fmt::format("{} {}", kind, message)};
+  // "NAME: ..." and "NAME is in use ..." have their subject already.
+  const bool named = message.starts_with(name) && message.size() > name.size() &&
+                     (message[name.size()] == ':' || message[name.size()] == ' ');
+  if (named) return {status.code(), fmt::format("{} {}", kind, message)};
   return status.With(whole);
 }
 

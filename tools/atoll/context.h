@@ -10,11 +10,13 @@
 #include <string>
 #include <string_view>
 
+#include "peers/client/alarm.h"
 #include "peers/client/remote_atoll.h"
 #include "tools/atoll/output.h"
 #include "tools/atoll/verb.h"
 #include "tools/config/node_config.h"
 #include "xseg/base/executor.h"
+#include "xseg/base/units.h"
 
 namespace atl {
 
@@ -50,12 +52,23 @@ class Context {
   // Of verbs with a node.
   RemoteAtoll& node() { return *node_; }
   Executor& executor() { return *executor_; }
-  // The verb's part with a node: connects, runs it, disconnects.
-  Status RunWithNode(Task<Status> (*verb)(Context&));
-  // For verbs that need a node only at times.
-  Task<Status> Connected(Executor& executor, Task<Status> (*verb)(Context&));
+  // The verb's part with a node: connects, runs it, disconnects. The node's first answer has a
+  // limit, after which it is kTimeout; the verb itself takes as long as it takes.
+  Status RunWithNode(Task<Status> (*verb)(Context&), int64_t answer_limit_ns = kAnswerLimitNs);
 
  private:
+  static constexpr int64_t kAnswerLimitNs = 10 * kSecond;
+
+  Task<Status> Connected(Task<Status> (*verb)(Context&), int64_t answer_limit_ns);
+  // Whether there is somebody who answers.
+  Task<Status> Greet(int64_t limit_ns);
+  struct Greeting {
+    bool answered = false;
+    bool cut_off = false;
+  };
+  Task<void> HangUp(Alarm* alarm, int64_t limit_ns, Greeting* greeting);
+  Status NoAnswer() const;
+
   Invocation invocation_;
   std::optional<NodeConfig> config_;
   Executor* executor_ = nullptr;

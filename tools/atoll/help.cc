@@ -53,9 +53,10 @@ std::string OfAll() {
     text += fmt::format("\n{}:\n{}", group.summary, VerbLines(group.name));
   }
   return text + "\nfor every verb:\n" + OptionLines(CommonOptions()) +
-         "\nSizes are bytes, or have a binary unit: 512K, 20M, 10G, 64T, 1P. A NAME has 1 to 200\n"
-         "bytes of A-Z a-z 0-9 . _ - @ /, or is uuid:UUID. Exit codes: 0, 1 for an error, 2 for\n"
-         "wrong usage.\n";
+         "\nSizes are bytes, or have a unit that is a power of 1024: 512K, 20M, 10G, 64T, 1P. A "
+         "NAME\n"
+         "has 1 to 200 bytes of A-Z a-z 0-9 . _ - @ /, or is uuid:UUID; one that begins with '-'\n"
+         "needs '--' before it. Exit codes: 0, 1 for an error, 2 for wrong usage.\n";
 }
 
 }  // namespace

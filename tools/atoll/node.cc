@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <ctime>
 #include <filesystem>
 #include <utility>
 
@@ -23,8 +24,15 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kStopTimeoutSeconds = 60;
 constexpr int64_t kMaxTimeoutSeconds = 86'400;
+constexpr int64_t kLongestAnswerNs = 10 * kSecond;
 
 Status OfNode(Status status) { return status.With("node"); }
+
+int64_t BootNow() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return now.tv_sec * kSecond + now.tv_nsec;
+}
 
 Status WriteNew(const std::string& path, const std::string& text, bool replace) {
   const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (replace ? O_TRUNC : O_EXCL);
@@ -47,7 +55,9 @@ Status NotRunning(const NodeConfig& config) {
 Task<Status> AskToStop(Context& context) { co_return co_await context.node().Stop(); }
 
 Task<Status> RestartOnePeer(Context& context) {
-  const std::string peer = context.Value("PEER");
+  // "store default" is one name, and no shell takes it so.
+  std::string peer = context.Value("PEER");
+  if (context.Has("STORE")) peer += " " + context.Value("STORE");
   const Status status = co_await context.node().RestartPeer(peer);
   if (!status.ok()) co_return About(status, "peer", peer);
   Json json{{"restarted", peer}};
@@ -68,10 +78,14 @@ Result<int64_t> TimeoutNs(Context& context) {
       Status(Code::kInvalid, fmt::format("--timeout: '{}' is no number of seconds", text)));
 }
 
-// Over the socket, which proves that it is the node; by signal if it does not listen.
+// Over the socket, which proves that it is the node; by signal if nobody listens there or nobody
+// answers in half of the time.
 Status StopProcess(Context& context, pid_t pid, int64_t timeout_ns, bool may_kill) {
-  if (const Status asked = context.RunWithNode(AskToStop); !asked.ok()) kill(pid, SIGTERM);
-  const Status ended = WaitForEnd(pid, timeout_ns);
+  const int64_t end_ns = BootNow() + timeout_ns;
+  const int64_t answer_ns = std::min(timeout_ns / 2, kLongestAnswerNs);
+  const bool asked = answer_ns > 0 && context.RunWithNode(AskToStop, answer_ns).ok();
+  if (!asked) RETURN_IF_ERROR(Terminate(pid));
+  const Status ended = WaitForEnd(pid, std::max<int64_t>(end_ns - BootNow(), 0));
   if (ended.ok() || !may_kill) {
     return ended.code() == Code::kTimeout
                ? Status(Code::kTimeout, fmt::format("it has not ended in {} s (pid {}); --kill "
@@ -110,9 +124,13 @@ Json PeersJson(const NodeStatus& status) {
   return peers;
 }
 
+bool IsUp(const PeerState& peer) { return peer.state == "running" || peer.state == "starting"; }
+
+bool IsDegraded(const NodeStatus& status) { return !std::ranges::all_of(status.peers, IsUp); }
+
 Row StatusRow(const NodeStatus& status) {
   return {
-      TextCell("state", "running"),
+      TextCell("state", IsDegraded(status) ? "degraded" : "running"),
       CountCell("pid", static_cast<uint64_t>(status.pid)),
       TextCell("version", status.version),
       TextCell("placement", status.placement),
@@ -130,11 +148,16 @@ Row StatusRow(const NodeStatus& status) {
 Task<Status> PrintStatus(Context& context) {
   CO_ASSIGN_OR_RETURN(const NodeStatus status, co_await context.node().GetStatus());
   Print(RenderOne(context.format(), StatusRow(status)));
-  if (context.format() == Format::kJson) co_return Status();
   std::vector<Row> rows;
   for (const PeerState& peer : status.peers) rows.push_back(PeerRow(peer));
-  Print("\n" + RenderList(context.format(), PeerRow({}), rows));
-  co_return Status();
+  if (context.format() == Format::kTable) {
+    Print("\n" + RenderList(context.format(), PeerRow({}), rows));
+  }
+  const auto down = std::ranges::find_if_not(status.peers, IsUp);
+  if (down == status.peers.end()) co_return Status();
+  co_return Status(Code::kUnavailable,
+                   fmt::format("node: {} is {}; 'atoll node restart' restarts the node", down->name,
+                               down->state));
 }
 
 }  // namespace
@@ -149,7 +172,9 @@ Status NodeInit(Context& context) {
     if (word == "isolated") placement = Placement::kIsolated;
   }
   std::error_code error;
-  const std::string folder = fs::absolute(context.Value("state")).lexically_normal().string();
+  const std::string folder =
+      fs::absolute(context.Value("state"), error).lexically_normal().string();
+  if (error) return OfNode(Status::FromErrno(error.value(), context.Value("state")));
   fs::create_directories(folder, error);
   if (error) return OfNode(Status::FromErrno(error.value(), folder));
   const std::string path = (fs::path(folder) / "atoll.conf").string();
@@ -167,9 +192,11 @@ Status NodeInit(Context& context) {
 
 Status NodeStart(Context& context) {
   ASSIGN_OR_RETURN(const NodeConfig* config, context.Config());
-  if (const auto pid = RunningNode(*config)) {
-    return OfNode(Status(Code::kBusy,
-                         fmt::format("{}: is running already (pid {})", config->state_dir, *pid)));
+  const auto running = RunningNode(*config);
+  if (!running.ok()) return OfNode(running.status());
+  if (*running) {
+    return OfNode(Status(
+        Code::kBusy, fmt::format("{}: is running already (pid {})", config->state_dir, **running)));
   }
   if (context.Flag("foreground")) return OfNode(BecomeDaemon(*config));
   const auto pid = StartDaemon(*config);
@@ -181,19 +208,25 @@ Status NodeStart(Context& context) {
 Status NodeStop(Context& context) {
   ASSIGN_OR_RETURN(const int64_t timeout_ns, TimeoutNs(context));
   ASSIGN_OR_RETURN(const NodeConfig* config, context.Config());
-  const auto pid = RunningNode(*config);
-  if (!pid) return OfNode(NotRunning(*config));
-  RETURN_IF_ERROR(OfNode(StopProcess(context, *pid, timeout_ns, context.Flag("kill"))));
-  Json json{{"state", "stopped"}, {"pid", *pid}};
-  Print(RenderSaid(context.format(), fmt::format("node is stopped (it was pid {})", *pid), json));
+  const auto running = RunningNode(*config);
+  if (!running.ok()) return OfNode(running.status());
+  if (!*running) return OfNode(NotRunning(*config));
+  const pid_t pid = **running;
+  RETURN_IF_ERROR(OfNode(StopProcess(context, pid, timeout_ns, context.Flag("kill"))));
+  Json json{{"state", "stopped"}, {"pid", pid}};
+  Print(RenderSaid(context.format(), fmt::format("node is stopped (it was pid {})", pid), json));
   return {};
 }
 
 Status NodeRestart(Context& context) {
   if (context.Has("PEER")) return context.RunWithNode(RestartOnePeer);
   ASSIGN_OR_RETURN(const NodeConfig* config, context.Config());
-  if (const auto pid = RunningNode(*config)) {
-    RETURN_IF_ERROR(OfNode(StopProcess(context, *pid, kStopTimeoutSeconds * kSecond, false)));
+  const auto running = RunningNode(*config);
+  if (!running.ok()) return OfNode(running.status());
+  if (*running) {
+    // What could not be started again is left running.
+    RETURN_IF_ERROR(OfNode(CheckWithDaemon(*config)));
+    RETURN_IF_ERROR(OfNode(StopProcess(context, **running, kStopTimeoutSeconds * kSecond, false)));
   }
   const auto pid = StartDaemon(*config);
   if (!pid.ok()) return OfNode(pid.status());
@@ -203,7 +236,9 @@ Status NodeRestart(Context& context) {
 
 Status NodeShowStatus(Context& context) {
   ASSIGN_OR_RETURN(const NodeConfig* config, context.Config());
-  if (RunningNode(*config)) return context.RunWithNode(PrintStatus);
+  const auto running = RunningNode(*config);
+  if (!running.ok()) return OfNode(running.status());
+  if (*running) return context.RunWithNode(PrintStatus);
   if (context.format() == Format::kJson) {
     Print(JsonText({{"state", "stopped"}, {"config", config->file}}));
   }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -15,6 +16,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <utility>
 #include <vector>
 
 #include "tools/config/pid_file.h"
@@ -33,6 +35,7 @@ constexpr size_t kShownLogLines = 10;
 constexpr size_t kMaxReadyBytes = 4096;
 
 struct Launch {
+  bool check_only = false;
   std::string daemon;
   std::string config;
   Fd log;
@@ -66,7 +69,7 @@ Result<Launch> Prepare(const NodeConfig& config) {
   fcntl(launch.ready_write.get(), F_SETFD, 0);
   const std::string fd = std::to_string(launch.ready_write.get());
   execl(launch.daemon.c_str(), "atolld", "--config", launch.config.c_str(), "--ready-fd",
-        fd.c_str(), static_cast<char*>(nullptr));
+        fd.c_str(), launch.check_only ? "--check" : nullptr, static_cast<char*>(nullptr));
   fmt::print(stderr, "{}: cannot be run\n", launch.daemon);
   _exit(127);
 }
@@ -96,24 +99,8 @@ void ShowLog(const std::string& path, off_t from) {
   for (size_t i = first; i < lines.size(); ++i) fmt::print(stderr, "  {}\n", lines[i]);
 }
 
-}  // namespace
-
-Result<std::string> FindDaemon() {
-  if (const char* given = std::getenv("ATOLLD"); given != nullptr && *given != '\0')
-    return std::string(given);
-  std::error_code error;
-  const fs::path own = fs::read_symlink("/proc/self/exe", error);
-  std::string path = (own.parent_path() / "atolld").string();
-  if (access(path.c_str(), X_OK) == 0) return path;
-  return Status(Code::kNotFound, path + ": the daemon is not there; $ATOLLD can name it elsewhere");
-}
-
-std::optional<pid_t> RunningNode(const NodeConfig& config) {
-  return PidFile::HolderOf(config.pid_file());
-}
-
-Result<pid_t> StartDaemon(const NodeConfig& config) {
-  ASSIGN_OR_RETURN(Launch launch, Prepare(config));
+// The daemon's process when it has said that it is ready.
+Result<pid_t> Run(const NodeConfig& config, Launch launch) {
   const off_t log_start = lseek(launch.log.get(), 0, SEEK_END);
   const pid_t child = fork();
   if (child < 0) return Status::FromErrno(errno, "fork");
@@ -136,6 +123,49 @@ Result<pid_t> StartDaemon(const NodeConfig& config) {
                             config.log_file()));
 }
 
+}  // namespace
+
+Result<std::string> FindDaemon() {
+  if (const char* given = std::getenv("ATOLLD"); given != nullptr && *given != '\0')
+    return std::string(given);
+  std::error_code error;
+  const fs::path own = fs::read_symlink("/proc/self/exe", error);
+  std::string path = (own.parent_path() / "atolld").string();
+  if (access(path.c_str(), X_OK) == 0) return path;
+  return Status(Code::kNotFound, path + ": the daemon is not there; $ATOLLD can name it elsewhere");
+}
+
+Result<std::optional<pid_t>> RunningNode(const NodeConfig& config) {
+  auto holder = PidFile::HolderOf(config.pid_file());
+  return holder.code() == Code::kPermission ? NotPermitted(config) : holder;
+}
+
+Status NotPermitted(const NodeConfig& config) {
+  struct stat info{};
+  const bool seen =
+      stat(config.pid_file().c_str(), &info) == 0 || stat(config.state_dir.c_str(), &info) == 0;
+  const passwd* owner = seen ? getpwuid(info.st_uid) : nullptr;
+  const std::string user = owner != nullptr ? fmt::format("user {}", owner->pw_name)
+                           : seen           ? fmt::format("user {}", info.st_uid)
+                                            : "the node's own user";
+  return {Code::kPermission,
+          fmt::format("{}: permission denied; root and {} may", config.state_dir, user)};
+}
+
+Status CheckWithDaemon(const NodeConfig& config) {
+  ASSIGN_OR_RETURN(Launch launch, Prepare(config));
+  launch.check_only = true;
+  const auto pid = Run(config, std::move(launch));
+  if (!pid.ok()) return pid.status();
+  waitpid(*pid, nullptr, 0);
+  return {};
+}
+
+Result<pid_t> StartDaemon(const NodeConfig& config) {
+  ASSIGN_OR_RETURN(Launch launch, Prepare(config));
+  return Run(config, std::move(launch));
+}
+
 Status BecomeDaemon(const NodeConfig& config) {
   ASSIGN_OR_RETURN(const std::string daemon, FindDaemon());
   execl(daemon.c_str(), "atolld", "--config", config.file.c_str(), static_cast<char*>(nullptr));
@@ -152,6 +182,11 @@ Status WaitForEnd(pid_t pid, int64_t timeout_ns) {
   } while (ready < 0 && errno == EINTR);
   if (ready > 0) return {};
   return {Code::kTimeout, fmt::format("process {} has not ended", pid)};
+}
+
+Status Terminate(pid_t pid) {
+  if (kill(pid, SIGTERM) == 0 || errno == ESRCH) return {};
+  return Status::FromErrno(errno, fmt::format("process {}", pid));
 }
 
 Status Kill(pid_t pid) {

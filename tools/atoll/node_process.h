@@ -17,8 +17,13 @@ namespace atl {
 // $ATOLLD, or `atolld` beside the running program.
 Result<std::string> FindDaemon();
 
-// The daemon that holds the node's state folder now.
-std::optional<pid_t> RunningNode(const NodeConfig& config);
+// The daemon that holds the node's state folder now, if any. kPermission says who may ask.
+Result<std::optional<pid_t>> RunningNode(const NodeConfig& config);
+// The same error for whoever was refused at the node's socket or its files.
+Status NotPermitted(const NodeConfig& config);
+
+// Whether the daemon could run this configuration, which it knows more of than the CLI.
+Status CheckWithDaemon(const NodeConfig& config);
 
 // Starts the daemon in the background, its streams in the node's log, and returns when it serves.
 // An error says what the daemon said, or shows the end of its log.
@@ -27,6 +32,8 @@ Result<pid_t> StartDaemon(const NodeConfig& config);
 // Becomes the daemon. Returns only if that fails.
 Status BecomeDaemon(const NodeConfig& config);
 
+// Asks it to end as SIGTERM does.
+Status Terminate(pid_t pid);
 // kTimeout if it still lives then.
 Status WaitForEnd(pid_t pid, int64_t timeout_ns);
 // Kills the process and waits for its end.

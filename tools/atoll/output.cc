@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cstdio>
 #include <utility>
 
@@ -12,6 +13,8 @@
 
 namespace atl {
 namespace {
+
+int output_error = 0;
 
 Json ObjectOf(const Row& row) {
   Json object = Json::object();
@@ -101,8 +104,15 @@ std::string JsonText(const Json& json) {
 }
 
 void Print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  errno = 0;
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (std::fflush(stdout) == 0 && written) return;
+  if (output_error == 0) output_error = errno == 0 ? EIO : errno;
+}
+
+Status OutputStatus() {
+  if (output_error == EPIPE) return {Code::kCancelled, "stdout: nobody reads it"};
+  return Status::FromErrno(output_error, "stdout");
 }
 
 }  // namespace atl

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "xseg/base/status.h"
+
 namespace atl {
 
 using Json = nlohmann::ordered_json;
@@ -41,5 +43,7 @@ std::string RenderSaid(Format format, const std::string& text, const Json& json)
 
 std::string JsonText(const Json& json);
 void Print(const std::string& text);
+// Why not all that was printed has arrived at stdout, if so; kCancelled if its reader has gone.
+Status OutputStatus();
 
 }  // namespace atl

@@ -134,7 +134,11 @@ Task<Status> PrintResource(Context& context, ResourceInfo info) {
 }
 
 Task<Status> PrintDone(Context& context, std::string said, ResourceInfo info) {
-  if (context.format() == Format::kJson) co_return co_await PrintResource(context, std::move(info));
+  if (context.format() == Format::kJson) {
+    // What `show` says now; the answer to a change leaves out what takes time to find out.
+    auto now = co_await context.node().Show(ResourceRef::Of(info.uuid), true);
+    co_return co_await PrintResource(context, now.ok() ? *std::move(now) : std::move(info));
+  }
   Print(said + "\n");
   co_return Status();
 }

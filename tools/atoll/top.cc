@@ -117,6 +117,9 @@ void Show(const Context& context, const std::vector<Row>& rows) {
   Print(text);
 }
 
+// Whether there is still somebody to look at it; RunAtoll says why not.
+bool IsSeen() { return OutputStatus().ok(); }
+
 }  // namespace
 
 Task<Status> Top(Context& context) {
@@ -134,6 +137,7 @@ Task<Status> Top(Context& context) {
     const int64_t now_ns = context.executor().BootNs();
     Look now = LookOf(std::move(next));
     Show(context, Rates(now, before, static_cast<double>(now_ns - looked_ns) / kSecond));
+    if (!IsSeen()) break;
     before = std::move(now);
     looked_ns = now_ns;
   }

@@ -16,7 +16,7 @@ constexpr ArgumentRow kImport[] = {{"FILE", true, Words::kFile}, {"NAME"}};
 constexpr ArgumentRow kExport[] = {{"NAME", true, Words::kResource}, {"FILE", true, Words::kFile}};
 constexpr ArgumentRow kNewSnapshot[] = {{"VOLUME", true, Words::kVolume}, {"NAME"}};
 constexpr ArgumentRow kOfVolume[] = {{"VOLUME", false, Words::kVolume}};
-constexpr ArgumentRow kPeer[] = {{"PEER", false}};
+constexpr ArgumentRow kPeer[] = {{"PEER", false}, {"STORE", false, Words::kStore}};
 constexpr ArgumentRow kShell[] = {{"SHELL", true, Words::kFixed, "bash zsh"}};
 
 constexpr OptionRow kInit[] = {
@@ -57,6 +57,11 @@ constexpr OptionRow kTop[] = {
     {"count", "N", "end after so many looks"},
 };
 
+constexpr std::string_view kSpaceComesLater =
+    "Its space is free after the next garbage collection: the node collects every ten minutes, "
+    "and\n"
+    "'atoll gc' does at once.";
+
 constexpr VerbRow kVerbs[] = {
     {"node",
      "init",
@@ -68,7 +73,19 @@ constexpr VerbRow kVerbs[] = {
      NodeInit},
     {"node", "start", {}, kStart, "start the node; returns when it serves", "", nullptr, NodeStart},
     {"node", "stop", {}, kStop, "stop the node after what is in flight", "", nullptr, NodeStop},
-    {"node", "restart", kPeer, {}, "restart the node, or one peer of it", "", nullptr, NodeRestart},
+    {"node",
+     "restart",
+     kPeer,
+     {},
+     "restart the node, or one peer of it",
+     "The configuration is looked at first: a node that could not start again is left running.\n"
+     "In the isolated placement a front end (nbd) can be restarted by itself. Stores, the mapper\n"
+     "and the composer hold open volumes and are restarted with the whole node only, also after\n"
+     "one of them has died; so are all peers of a fused node. Peers are called as in 'node "
+     "status';\n"
+     "'store default' may also be written store/default, or default.",
+     nullptr,
+     NodeRestart},
     {"node",
      "status",
      {},
@@ -84,7 +101,12 @@ constexpr VerbRow kVerbs[] = {
     {"volume", "show", kVolume, {}, "show a volume, its space and its NBD URI", "", VolumeShow},
     {"volume", "resize", kVolume, kResize, "change a volume's size", "", VolumeResize},
     {"volume", "rename", kRename, {}, "give a volume or a snapshot a new name", "", VolumeRename},
-    {"volume", "remove", kVolume, kRemove, "remove a volume; its snapshots and clones stay", "",
+    {"volume",
+     "remove",
+     kVolume,
+     {},
+     "remove a volume; its snapshots and clones stay",
+     kSpaceComesLater,
      VolumeRemove},
     {"volume", "rollback", kVolume, kRollback, "make a volume what a snapshot is", "",
      VolumeRollback},
@@ -119,7 +141,7 @@ constexpr VerbRow kVerbs[] = {
      kSnapshot,
      {},
      "remove a snapshot; clones of it stay",
-     "",
+     kSpaceComesLater,
      SnapshotRemove},
 
     {"",
@@ -134,7 +156,9 @@ constexpr VerbRow kVerbs[] = {
     {"", "unlock", kVolume, kUnlock, "free a volume that another node has left locked",
      "Without --force only the lock of a holder that is proven dead, or whose lease has ended, is\n"
      "broken. With --force the holder may be alive: it is fenced, and what it had not flushed may\n"
-     "be lost.",
+     "be lost. To fence it, the store seals the volume's files; on file systems that seal by the\n"
+     "immutable flag, sealed files keep it. Whoever removes a store by hand then clears it first:\n"
+     "chattr -R -i PATH.",
      UnlockVolume},
 
     {"store", "list", {}, kQuiet, "list the stores of the node", "", StoreList},

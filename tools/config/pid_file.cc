@@ -25,6 +25,19 @@ pid_t WrittenPid(int fd) {
   return static_cast<pid_t>(std::strtol(text, nullptr, 10));
 }
 
+// Always as long, and in place: a disk that is full keeps no node from starting.
+Status WritePid(int fd, pid_t pid, const std::string& path) {
+  const std::string text = fmt::format("{:<15}\n", pid == 0 ? "" : std::to_string(pid));
+  const ssize_t put = pwrite(fd, text.data(), text.size(), 0);
+  if (put == static_cast<ssize_t>(text.size()) &&
+      ftruncate(fd, static_cast<off_t>(text.size())) == 0) {
+    return {};
+  }
+  // The lock is what counts; without room there is no number for others to read.
+  if (put < 0 && errno != ENOSPC) return Status::FromErrno(errno, path);
+  return {};
+}
+
 std::optional<pid_t> HolderOfFd(int fd) {
   struct flock lock = WholeFile();
   if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return std::nullopt;
@@ -43,24 +56,21 @@ Result<PidFile> PidFile::Acquire(const std::string& path) {
                   fmt::format("a node is running on this state folder already (pid {})",
                               HolderOfFd(fd.get()).value_or(0)));
   }
-  const std::string text = fmt::format("{}\n", getpid());
-  const bool written =
-      ftruncate(fd.get(), 0) == 0 &&
-      pwrite(fd.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
-  if (!written) return Status::FromErrno(errno == 0 ? ENOSPC : errno, path);
+  RETURN_IF_ERROR(WritePid(fd.get(), getpid(), path));
   return PidFile(std::move(fd));
 }
 
 PidFile::~PidFile() {
   // The file stays: removing it could take away one that a successor has locked just now.
   if (fd_.valid()) [[maybe_unused]]
-    const int ignored = ftruncate(fd_.get(), 0);
+    const Status ignored = WritePid(fd_.get(), 0, "");
 }
 
-std::optional<pid_t> PidFile::HolderOf(const std::string& path) {
-  const Fd fd(open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (!fd.valid()) return std::nullopt;
-  return HolderOfFd(fd.get());
+Result<std::optional<pid_t>> PidFile::HolderOf(const std::string& path) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.valid()) return HolderOfFd(fd.get());
+  if (errno == ENOENT || errno == ENOTDIR) return std::optional<pid_t>();
+  return Status::FromErrno(errno, path);
 }
 
 }  // namespace atl

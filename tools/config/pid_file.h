@@ -25,8 +25,9 @@ class PidFile {
   PidFile(PidFile&&) = default;
   ~PidFile();
 
-  // The process that holds it now; for other processes than the holder.
-  static std::optional<pid_t> HolderOf(const std::string& path);
+  // The process that holds it now, if any; for other processes than the holder. kPermission for
+  // users who may not look.
+  static Result<std::optional<pid_t>> HolderOf(const std::string& path);
 
  private:
   explicit PidFile(Fd fd) : fd_(std::move(fd)) {}

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "tests/tools/atoll/cli_world.h"
 
@@ -123,6 +124,54 @@ TEST(NodeCli, AStopThatTakesTooLongIsAnErrorOrAKill) {
   EXPECT_NE(patient.err.find("--kill"), std::string::npos);
   EXPECT_EQ(world.Run({"node", "stop", "--timeout", "0", "--kill"}).exit_code, 0);
   EXPECT_EQ(world.Run({"node", "status"}).exit_code, 1);
+}
+
+// Continues it when the test ends, however that ends.
+class Stopped {
+ public:
+  explicit Stopped(pid_t pid) : pid_(pid) { CHECK(kill(pid, SIGSTOP) == 0); }
+  ~Stopped() { kill(pid_, SIGCONT); }
+
+ private:
+  pid_t pid_;
+};
+
+TEST(NodeCli, ANodeThatDoesNotAnswerIsSaidToAndCanBeKilled) {
+  CliWorld world;
+  world.Start();
+  const pid_t pid = world.RunJson({"node", "status"}).json()["pid"];
+  const Stopped stopped(pid);
+  const std::string silent = "(process " + std::to_string(pid) + ") does not answer";
+  const CliResult list = world.Run({"volume", "list"});
+  EXPECT_EQ(list.exit_code, 1);
+  EXPECT_NE(list.err.find(silent), std::string::npos) << list.err;
+  const CliResult patient = world.Run({"node", "stop", "--timeout", "1"});
+  EXPECT_EQ(patient.exit_code, 1);
+  EXPECT_NE(patient.err.find("--kill"), std::string::npos) << patient.err;
+  const CliResult killed = world.Run({"node", "stop", "--timeout", "1", "--kill"});
+  EXPECT_EQ(killed.exit_code, 0) << killed.err;
+  EXPECT_EQ(world.RunJson({"node", "status"}).json()["state"], "stopped");
+}
+
+TEST(NodeCli, WhatIsNoSocketIsNotTakenForOne) {
+  CliWorld world;
+  world.WriteConfig();
+  std::ofstream(world.File("node.sock")) << "mine";
+  const CliResult start = world.Run({"node", "start"});
+  EXPECT_EQ(start.exit_code, 1);
+  EXPECT_NE(start.err.find("node.sock exists and is not a socket"), std::string::npos) << start.err;
+  EXPECT_EQ(ReadWhole(world.File("node.sock")), "mine");
+}
+
+TEST(NodeCli, InitInAFolderThatIsGoneIsAnError) {
+  CliWorld world;
+  std::filesystem::create_directory(world.File("gone"));
+  CHECK(chdir(world.File("gone").c_str()) == 0);
+  std::filesystem::remove(world.File("gone"));
+  const CliResult init = world.RunBare({"node", "init", "--state", "var"});
+  CHECK(chdir(world.folder().c_str()) == 0);
+  EXPECT_EQ(init.exit_code, 1);
+  EXPECT_TRUE(init.is_one_line_error()) << init.err;
 }
 
 TEST(NodeCli, ForegroundStaysUntilASignal) {

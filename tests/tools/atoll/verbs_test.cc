@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
 
 #include "tests/tools/atoll/cli_world.h"
 #include "tools/atoll/command_line.h"
@@ -175,6 +178,46 @@ TEST_F(Verb, CompletionKnowsVerbsOptionsAndNames) {
   EXPECT_EQ(complete("atoll volume create x --s", 4), "--size --store\n");
   EXPECT_EQ(complete("atoll --format ", 2), "table json\n");
   EXPECT_EQ(complete("atoll node init --placement i", 4), "isolated\n");
+}
+
+TEST(VerbsCli, OptionsWithoutAValueAndWordsThatLookLikeOptionsAreWrongUsage) {
+  CliWorld world;
+  world.Start();
+  EXPECT_EQ(world.RunBare({"--config", "", "volume", "list"}).exit_code, 2);
+  EXPECT_EQ(world.RunBare({"node", "init", "--state", ""}).exit_code, 2);
+  EXPECT_EQ(world.Run({"volume", "create", "a", "--size", ""}).exit_code, 2);
+  EXPECT_EQ(world.Run({"volume", "create", "a", "--size=1M", "--store="}).exit_code, 2);
+  const CliResult dashed = world.Run({"volume", "create", "-a", "--size", "1M"});
+  EXPECT_EQ(dashed.exit_code, 2);
+  EXPECT_NE(dashed.err.find("needs '--' before it"), std::string::npos) << dashed.err;
+  EXPECT_EQ(world.RunJson({"volume", "list"}).json().size(), 0u);
+  EXPECT_EQ(world.Run({"volume", "create", "--size", "1M", "--", "-a"}).exit_code, 0);
+  EXPECT_EQ(world.Run({"volume", "list", "--quiet"}).out, "-a\n");
+  EXPECT_EQ(world.Run({"volume", "show", "-h"}).out, world.Run({"volume", "show", "--help"}).out);
+}
+
+TEST(VerbsCli, AChangeAnswersWithWhatShowSays) {
+  CliWorld world;
+  world.Start();
+  const auto made = world.RunJson({"volume", "create", "v", "--size", "1M"}).json();
+  EXPECT_EQ(made, world.RunJson({"volume", "show", "v"}).json());
+  const auto grown = world.RunJson({"volume", "resize", "v", "--size", "2M"}).json();
+  EXPECT_EQ(grown, world.RunJson({"volume", "show", "v"}).json());
+  const auto kept = world.RunJson({"snapshot", "create", "v", "s"}).json();
+  EXPECT_EQ(kept, world.RunJson({"snapshot", "show", "s"}).json());
+}
+
+TEST(VerbsCli, AnAnswerThatCannotBeWrittenIsAnError) {
+  CliWorld world;
+  world.Start();
+  EXPECT_EQ(WaitForExit(world.Spawn({"--config", world.config(), "volume", "list"}, "/dev/full",
+                                    world.File("err"))),
+            1);
+  EXPECT_EQ(ReadWhole(world.File("err")), "atoll: stdout: No space left on device\n");
+  EXPECT_EQ(WaitForExit(world.Spawn({"--help"}, "/dev/full", world.File("err"))), 1);
+  const std::string closed =
+      std::string(ATOLL_TEST_CLI) + " --config " + world.config() + " volume list >&- 2>/dev/null";
+  EXPECT_EQ(WEXITSTATUS(std::system(closed.c_str())), 1);
 }
 
 }  // namespace
