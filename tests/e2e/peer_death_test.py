@@ -5,6 +5,7 @@ bounded time, the node says who died, a restart brings all of it back, nothing i
 what was acknowledged is there, as are the volumes that nobody was writing to.
 
 A fused node has one process; then that is the only victim."""
+import fcntl
 import os
 import random
 import threading
@@ -176,6 +177,11 @@ class PeerDeath(E2eTest):
             self.node.run(*words, timeout=PATIENCE_S)
         self.assertLess(time.monotonic() - began, PATIENCE_S)
 
+    def check_nobody_is_in(self, name):
+        """What the dead front end had open is closed: an open volume could not shrink."""
+        self.node.ok("volume", "resize", name, "--size", 2 * SIZE)
+        self.node.ok("volume", "resize", name, "--size", SIZE, "--force")
+
     def kill_one(self, number, victim):
         writers, pid = self.start_writers(number), self.peers()[victim]["pid"]
         snapshot = threading.Thread(target=self.take_snapshot, args=[f"near@{number}"])
@@ -197,7 +203,9 @@ class PeerDeath(E2eTest):
     def test_attack_s12_a_peer_that_is_killed_under_load_harms_nobody_for_long(self):
         for number, victim in enumerate(VICTIMS):
             self.kill_one(number, victim)
-            if victim != FRONT_END:
+            if victim == FRONT_END:
+                self.check_nobody_is_in("near")
+            else:
                 self.check_it_is_missed(victim)
                 self.node.pid = self.node.json("node", "restart")["pid"]
             self.check_leftovers(victim)
@@ -219,6 +227,33 @@ class PeerDeath(E2eTest):
             self.assertEqual([pid for pid in pids if leftovers.is_alive(pid)], [])
             self.check_leftovers("daemon")
             self.check_content("daemon")
+
+    def holds_the_folder(self, pid):
+        fds = f"/proc/{pid}/fd"
+        return any(os.path.realpath(os.path.join(fds, fd)) == os.path.realpath(self.node.state)
+                   for fd in os.listdir(fds))
+
+    def test_attack_s12_the_next_daemon_waits_for_whoever_outlives_the_last_one(self):
+        if not VICTIMS:
+            return  # A fused node has no peers.
+        old = self.node.pids()
+        self.assertEqual([pid for pid in old if not self.holds_the_folder(pid)], [])
+        self.node.kill()
+        # In place of a peer that the kernel still keeps.
+        folder = os.open(self.node.state, os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        starter = threading.Thread(target=self.node.start)
+        starter.start()
+        self.wait_until("the next daemon", lambda: any(
+            self.is_daemon(p) for p in leftovers.processes_of(self.work)))
+        time.sleep(0.5)  # For it to do what it should not: there is no event of that.
+        self.assertEqual(self.node.log_text().count(f"[{NEAR}] serving"), 1)
+        fcntl.flock(folder, fcntl.LOCK_UN)
+        starter.join(PATIENCE_S)
+        self.assertFalse(starter.is_alive(), "the next daemon hangs")
+        self.assertEqual(self.node.log_text().count(f"[{NEAR}] serving"), 2)
+        self.check_leftovers("a peer that outlives its daemon")
 
 
 if __name__ == "__main__":
