@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "peers/client/alarm.h"
+#include "xseg/base/alarm.h"
 #include "peers/client/remote_atoll.h"
 #include "tools/atoll/output.h"
 #include "tools/atoll/verb.h"

@@ -104,7 +104,7 @@ constexpr VerbRow kVerbs[] = {
     {"volume",
      "remove",
      kVolume,
-     {},
+     kRemove,
      "remove a volume; its snapshots and clones stay",
      kSpaceComesLater,
      VolumeRemove},
