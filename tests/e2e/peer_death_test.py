@@ -82,7 +82,7 @@ class PeerDeath(E2eTest):
         return writers
 
     def peers(self):
-        return {peer["name"]: peer for peer in self.node.json("node", "status")["peers"]}
+        return {peer["name"]: peer for peer in self.node.status()["peers"]}
 
     def join(self, writers):
         deadline = time.monotonic() + PATIENCE_S
