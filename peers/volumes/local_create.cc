@@ -132,7 +132,11 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   const Header volume_header = composer.map().header();
   const bool committed = volume_header.pending && volume_header.pending->uuid == spec.uuid;
   if (!status.ok() && !committed) {
-    (void)co_await names_.Withdraw(header.name_space, spec.name, spec.uuid);
+    // After any other failure it may have been done, and whoever opens the volume next finishes it;
+    // until then the name points to no header and does not count.
+    if (RefusedPin(status)) {
+      (void)co_await names_.Withdraw(header.name_space, spec.name, spec.uuid);
+    }
     co_return status;
   }
   // Once committed it is finished, even if the volume itself cannot go on.

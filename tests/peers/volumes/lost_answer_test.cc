@@ -87,6 +87,29 @@ TEST_F(LostAnswer, AVolumeThatCannotKnowWhetherItWasPinnedAcknowledgesNothingMor
   EXPECT_TRUE(next.Stop().ok());
 }
 
+// Whoever opens the volume next finishes it, and then it must have its name: without one it would be
+// listed, and nobody could read or remove it.
+TEST_F(LostAnswer, ASnapshotOfWhichNobodyKnowsWhetherItWasMadeKeepsItsName) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  ASSERT_TRUE(hands.Create("v", kMiB).ok());
+  ASSERT_TRUE(hands.Write("v", 0, "aaaa").ok());
+  LoseHeaders(node);
+  EXPECT_FALSE(hands.Snap("v", "s").ok());
+  node.Kill();
+
+  MemoryNode next(&env_, &world_);
+  Hands again(&env_, &next.atoll());
+  EXPECT_EQ(again.Read("v", 0, 4), "aaaa");
+  const auto listed = env_.Run(next.atoll().List({.kind = ResourceKind::kSnapshot}));
+  ASSERT_TRUE(listed.ok());
+  ASSERT_EQ(listed->items.size(), 1u);
+  EXPECT_EQ(listed->items[0].name, "s");
+  EXPECT_EQ(again.Read("s", 0, 4), "aaaa");
+  EXPECT_TRUE(env_.Run(next.atoll().Remove(Hands::Ref("s"))).ok());
+  EXPECT_TRUE(next.Stop().ok());
+}
+
 // The header names a new journal, and there is none.
 TEST_F(LostAnswer, APinThatFindsNoNewJournalClosesTheVolumeForWriters) {
   MemoryNode node(&env_, &world_);
