@@ -10,11 +10,11 @@
 #include <string>
 #include <string_view>
 
-#include "xseg/base/alarm.h"
 #include "peers/client/remote_atoll.h"
 #include "tools/atoll/output.h"
 #include "tools/atoll/verb.h"
 #include "tools/config/node_config.h"
+#include "xseg/base/alarm.h"
 #include "xseg/base/executor.h"
 #include "xseg/base/units.h"
 

@@ -2,8 +2,8 @@
 //
 // The open files of a store's blobs. A blob of 1 PiB has 1,024 files and a volume may have hundreds
 // of blobs, so descriptors are a cache: when there are too many, one goes that was not used since
-// it was last looked at. Never one that is in use, nor one with unsynced writes: a descriptor is told of a failed
-// writeback, a later one perhaps not.
+// it was last looked at. Never one that is in use, nor one with unsynced writes: a descriptor is
+// told of a failed writeback, a later one perhaps not.
 //
 // Closing an idle file of an adopted blob gives up its lock, and that is right: nothing that was
 // submitted through it is under way, and the blob's head stays locked.

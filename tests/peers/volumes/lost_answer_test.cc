@@ -87,8 +87,8 @@ TEST_F(LostAnswer, AVolumeThatCannotKnowWhetherItWasPinnedAcknowledgesNothingMor
   EXPECT_TRUE(next.Stop().ok());
 }
 
-// Whoever opens the volume next finishes it, and then it must have its name: without one it would be
-// listed, and nobody could read or remove it.
+// Whoever opens the volume next finishes it, and then it must have its name: without one it would
+// be listed, and nobody could read or remove it.
 TEST_F(LostAnswer, ASnapshotOfWhichNobodyKnowsWhetherItWasMadeKeepsItsName) {
   MemoryNode node(&env_, &world_);
   Hands hands(&env_, &node.atoll());

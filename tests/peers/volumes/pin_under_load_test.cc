@@ -84,7 +84,7 @@ TEST_F(PinUnderLoad, AWriteWaitsForAJournalThatIsNotAdoptedYet) {
   released_.Set();
   env_.Run(Join());
   EXPECT_EQ(written_, 1u);
-  EXPECT_EQ(hands_.Read("v", kMiB, 3), "xxx");
+  EXPECT_EQ(hands_.Read("v", kMiB, 3), std::string(3, 'x'));
   EXPECT_EQ(hands_.Read("s", kMiB, 3), std::string(3, '\0'));
 }
 
@@ -101,7 +101,7 @@ TEST_F(PinUnderLoad, AWriteThatWaitsForRoomInAJournalGetsItInTheNext) {
   released_.Set();
   env_.Run(Join());
   EXPECT_EQ(written_, 1'000u);
-  EXPECT_EQ(hands_.Read("v", kMiB + 999 * kSubGrain, 3), "xxx");
+  EXPECT_EQ(hands_.Read("v", kMiB + 999 * kSubGrain, 3), std::string(3, 'x'));
 }
 
 }  // namespace
