@@ -100,6 +100,29 @@ TEST_F(AttackFlush, F7NoBarrierIsWrittenBeforeTheDataIsSynced) {
   EXPECT_EQ(HandsOf(next).Read("v", 0, kRange), Filled('b'));
 }
 
+// m12: recovery stops at the first bad batch, so nothing may stand behind one, or in its place.
+TEST_F(AttackFlush, M12NothingIsAppendedOnceABatchHasFailed) {
+  MemoryNode& node = Start();
+  auto device = MakeVolumeWithSnapshot(node);
+  node.hooks().hold_before = Once(Is(StoreOp::kAppend));
+  const auto first = Begin(WriteTask(device.get(), 0, Filled('b')));
+  ASSERT_TRUE(held_);
+  // Its data is written, its entry waits for the first one's.
+  const auto second = Begin(WriteTask(device.get(), kMiB / 2, Filled('c')));
+  ASSERT_FALSE(first->ended || second->ended);
+  int tries = 0;
+  node.hooks().fail = [&](const StoreCall& call) {
+    const bool fails = call.op == StoreOp::kAppend && ++tries <= 3;
+    return fails ? Status(Code::kIo, "no") : OkStatus();
+  };
+  LetGo();
+  EXPECT_EQ(first->status.code(), Code::kReadOnly);
+  EXPECT_EQ(second->status.code(), Code::kReadOnly);
+  EXPECT_EQ(tries, 3);
+  node.hooks().fail = nullptr;
+  Close(device.get());
+}
+
 // R1: all processes die, a length is pinned by the next opening, then the power fails: the header
 // counts bytes that never reached the medium.
 TEST_P(AttackAtEachPowerLoss, R1WhatAnOpeningPinsOutlivesIt) {
@@ -205,6 +228,19 @@ TEST_F(AttackFlush, R8ADiscardThatIsUnderWayDuringASyncIsSyncedByTheNextOne) {
   Close(device.get());
   MemoryNode& next = LosePowerAndStart(node, 1);
   EXPECT_EQ(HandsOf(next).Read("v", 0, kRange), Filled('\0'));
+}
+
+// S19: connections of one client are one writer, so a flush on one covers what the others wrote.
+TEST_F(AttackFlush, S19AFlushOnAConnectionThatHasWrittenNothingCoversTheOthers) {
+  MemoryNode& node = Start();
+  auto device = MakeVolumeWithSnapshot(node);
+  ASSERT_TRUE(WriteNow(device.get(), 0, Filled('b')).ok());
+  auto other = HandsOf(node).Open("v");
+  ASSERT_TRUE(env_.Run(other->Flush()).ok());
+  Close(device.get());
+  Close(other.get());
+  MemoryNode& next = LosePowerAndStart(node, 1);
+  EXPECT_EQ(HandsOf(next).Read("v", 0, kRange), Filled('b'));
 }
 
 // Minor: what lies in the current blob under a sub-grain that the map calls zero may be the bytes

@@ -8,28 +8,46 @@ namespace {
 
 using AttackLimits = Attack;
 
-// Q4: the journal is full, and the checkpoint that would empty it waits for those who wait for it.
+// Q4: the journal is full while its checkpoint is under way, and the checkpoint that would empty it
+// waits for those who wait for it.
 TEST_F(AttackLimits, Q4WritersGetPastAFullJournal) {
   MemoryNode& node = Start();
   Hands hands = HandsOf(node);
-  ASSERT_TRUE(hands.Create("v", 64 * kGiB).ok());
+  ASSERT_TRUE(hands.Create("v", kGiB).ok());
   auto device = hands.Open("v");
-  auto fill = [](Device* device) -> Task<int> {
-    const Bytes data(512, std::byte{'q'});
-    // One at a time: each is a batch of 80 bytes, so this is more than one journal's 16 MiB.
-    for (uint64_t i = 0; i < 230'000; ++i) {
-      const Status status = co_await device->Discard({(i * 7919 % 8'000'000) * 8192, 4096}, {});
-      if (!status.ok()) ADD_FAILURE() << status.ToString();
-      const Status written = co_await device->Write((i * 7919 % 8'000'000) * 8192, data, {});
-      if (!written.ok()) ADD_FAILURE() << written.ToString();
-      if (::testing::Test::HasFailure()) co_return 1;
-    }
-    co_return 0;
+  ASSERT_TRUE(WriteNow(device.get(), 0, "q").ok());
+  node.hooks().hold_before = Once(Is(StoreOp::kSyncLog));
+  uint64_t end = 0;
+  uint64_t journals = 0;
+  node.hooks().before = [&](const StoreCall& call) {
+    const auto* log = std::get_if<LogId>(&call.target);
+    if (log == nullptr || log->kind != LogKind::kJournal) return;
+    if (call.op == StoreOp::kAppend) end = std::max(end, call.range.end());
+    journals += call.op == StoreOp::kAdoptLog;
   };
-  env_.Run(fill(device.get()));
-  EXPECT_GT(node.atoll().open_table().Find(device->info().uuid)->composer->geometry().generation,
-            2u);
+  auto fill = [](Device* device) -> Task<Status> {
+    const Bytes data(kSubGrain, std::byte{'q'});
+    // One at a time, so that each change is a batch of 80 bytes: more than a journal's 16 MiB.
+    for (uint64_t i = 0; i < 110'000; ++i) {
+      const ByteRange range{(1 + i % 64) * 2 * kSubGrain, kSubGrain};
+      CO_RETURN_IF_ERROR(co_await device->Write(range.offset, data, {}));
+      CO_RETURN_IF_ERROR(co_await device->Discard(range, {}));
+    }
+    co_return OkStatus();
+  };
+  const auto filling = Begin(fill(device.get()));
+  ASSERT_TRUE(held_);  // The checkpoint.
+  ASSERT_FALSE(filling->ended);
+  EXPECT_GT(end, kJournalCapacity - 2 * kJournalBarrierReserve);
+  EXPECT_EQ(journals, 0u);
+  LetGo();
+  ASSERT_NO_FATAL_FAILURE(Await(filling));
+  EXPECT_TRUE(filling->status.ok()) << filling->status.ToString();
+  EXPECT_GT(journals, 0u);
+  // Barriers are what the rest is for.
+  EXPECT_LT(end, kJournalCapacity - kJournalBarrierReserve + kKiB);
   EXPECT_EQ(hands.Read("v", 0, 1), "q");
+  node.hooks().before = nullptr;
   Close(device.get());
 }
 
@@ -55,36 +73,38 @@ TEST(AttackFullStore, Q5AFullStoreStillRemoves) {
   EXPECT_TRUE(node.Stop().ok());
 }
 
-// S14: the discard that would free a full store needs a journal entry.
-TEST(AttackFullStore, S14AFullStoreTakesTheDiscardThatFreesIt) {
+// S14: a store without one free byte, not even of its reserve, takes the entries of discards, for
+// the journal has its space already.
+TEST(AttackFullStore, S14AFullStoreTakesTheEntriesOfDiscards) {
   TestEnv env;
   MemoryWorld world({.capacity_bytes = 8 * kMiB, .reserve_bytes = kMiB});
   MemoryNode node(&env, &world);
   Hands hands(&env, &node.atoll());
-  ASSERT_TRUE(hands.Create("v", kGiB).ok());
+  ASSERT_TRUE(hands.Create("v", kMiB).ok());
+  ASSERT_TRUE(hands.Write("v", 0, std::string(kMiB, 'x')).ok());
+  ASSERT_TRUE(hands.Snap("v", "s").ok());  // So that punching frees nothing.
   auto device = hands.Open("v");
-  Status status;
-  const Bytes data(kMiB, std::byte{'x'});
-  for (uint64_t at = 0; status.ok(); at += kMiB) status = env.Run(device->Write(at, data, {}));
-  ASSERT_EQ(status.code(), Code::kNoSpace) << status.ToString();
-  // Others have used up the reserve as well.
-  node.hooks().fail = [](const StoreCall& call) {
-    return call.op == StoreOp::kReserve ? Status(Code::kNoSpace, "full") : OkStatus();
-  };
-  uint64_t reserved = 0;
-  node.hooks().before = [&](const StoreCall& call) { reserved += call.op == StoreOp::kReserve; };
-  for (uint64_t at = 0; at < 4 * kMiB; at += 64 * kKiB) {
-    const Status freed = env.Run(device->Discard({at, 64 * kKiB}, {}));
-    ASSERT_TRUE(freed.ok()) << freed.ToString();
+  ASSERT_TRUE(env.Run(device->Flush()).ok());
+  const LogId filler = LogId::Nodes(hands.New(), 1);
+  ASSERT_TRUE(env.Run(node.store().AdoptLog(filler, 0)).ok());
+  Status full;
+  for (uint64_t length = 0; full.ok(); length += 4 * kKiB) {
+    full = env.Run(node.store().Reserve(filler, length));
+  }
+  ASSERT_EQ(full.code(), Code::kNoSpace) << full.ToString();
+  for (uint64_t at = 0; at < kMiB; at += kSubGrain) {
+    const Status zeroed = env.Run(device->Discard({at, kSubGrain}, {}));
+    ASSERT_TRUE(zeroed.ok()) << zeroed.ToString();
   }
   EXPECT_TRUE(env.Run(device->Flush()).ok());
-  EXPECT_EQ(reserved, 0u);
-  EXPECT_TRUE(env.Run(device->Write(0, data, {})).ok());
+  Bytes out(kMiB, std::byte{'?'});
+  EXPECT_TRUE(env.Run(device->Read(0, out)).ok());
+  EXPECT_EQ(out, Bytes(kMiB));
+  ASSERT_TRUE(env.Run(node.store().RemoveLog(filler)).ok());
   env.Run([](Device* device) -> Task<int> {
     co_await device->Close();
     co_return 0;
   }(device.get()));
-  node.hooks().fail = nullptr;
   EXPECT_TRUE(node.Stop().ok());
 }
 
