@@ -9,6 +9,8 @@
 
 #include "peers/composer/passage.h"
 
+#include "peers/mapper/header_store.h"
+
 namespace atl {
 
 Composer::Composer(Env* env, StoreSet* stores, BufferPool* buffers, std::unique_ptr<MapApi> map,
@@ -105,10 +107,8 @@ Task<void> Composer::ReadPiece(MapPiece piece, MutSpan out, Status* status) {
   }
   const HopTimer timer(env_, &hops_, Hop::kStoreRead);
   const Status read = co_await stores_->at(piece.slot).Read(piece.blob, piece.range.offset, out);
-  if (read.ok()) co_return;
-  // A source that a map names and that is absent is damage, never zeros.
-  *status =
-      read.code() == Code::kNotFound ? Status(Code::kCorrupt, std::string(read.message())) : read;
+  // Never zeros.
+  if (!read.ok()) *status = AbsentIsDamage(read);
 }
 
 Task<Status> Composer::ReadPieces(const MapPieces& pieces, uint64_t offset, MutSpan out) {

@@ -22,6 +22,11 @@ Task<Result<VersionedHeader>> ReadHeader(Store* store, Uuid uuid, ReadFor purpos
   co_return VersionedHeader{.header = *std::move(header), .version = record->version};
 }
 
+Status AbsentIsDamage(Status status) {
+  if (status.code() != Code::kNotFound) return status;
+  return {Code::kCorrupt, std::string(status.message())};
+}
+
 Task<Result<VersionedHeader>> PutHeader(Store* store, Header header, Uuid operation) {
   const RecordKey key = RecordKey::Of(RecordKind::kHeader, header.uuid);
   CO_ASSIGN_OR_RETURN(const Bytes bytes, EncodeHeader(header));

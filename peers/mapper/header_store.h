@@ -27,6 +27,10 @@ struct VersionedHeader {
 // kNotFound names the uuid.
 Task<Result<VersionedHeader>> ReadHeader(Store* store, Uuid uuid, ReadFor purpose);
 
+// What a header or a map names and the store does not have is damage; as "not found" it would be
+// taken for a resource that nobody has made.
+Status AbsentIsDamage(Status status);
+
 // Makes the first version. kExists if there is one already that `operation` did not write.
 Task<Result<VersionedHeader>> PutHeader(Store* store, Header header, Uuid operation);
 

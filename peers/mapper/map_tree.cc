@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "peers/mapper/header_store.h"
+
 namespace atl {
 namespace {
 
@@ -91,7 +93,9 @@ Task<Status> MapTree::Load(Missing missing) {
   Store& store = stores_->at(entry->slot);
   std::byte raw[kMaxNodeBytes];
   const MutSpan buffer(raw);
-  CO_ASSIGN_OR_RETURN(const size_t got, co_await store.ReadLog(place.log, place.offset, buffer));
+  const auto read = co_await store.ReadLog(place.log, place.offset, buffer);
+  if (!read.ok()) co_return AbsentIsDamage(read.status());
+  const size_t got = *read;
   if (got < kNodeHeaderBytes) {
     co_return Status(Code::kCorrupt, fmt::format("{} ends before the node at {}",
                                                  place.log.ToString(), place.offset));

@@ -143,7 +143,7 @@ Task<Status> VolumeMap::LoadMap() {
   CO_RETURN_IF_ERROR(CheckFormat());
   generation_ = header_.header.generation;
   auto root = co_await ReadRoot(stores_, header_.header.map.root);
-  if (!root.ok()) co_return root.status().With("map of " + header_.header.name);
+  if (!root.ok()) co_return AbsentIsDamage(root.status()).With("map of " + header_.header.name);
   CO_ASSIGN_OR_RETURN(table_, SourceTable::FromRoot(*root, *stores_));
   tree_.SetTop(root->top);
   const std::vector<ReplayJournal> replay = header_.header.map.replay;
@@ -154,10 +154,10 @@ Task<Status> VolumeMap::LoadMap() {
 Task<Status> VolumeMap::LoadLayer(ReplayJournal journal) {
   CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(journal.store));
   CO_ASSIGN_OR_RETURN(const StoreSlot blob_slot, stores_->Find(journal.blob_store));
-  CO_ASSIGN_OR_RETURN(const Bytes bytes,
-                      co_await ReadWholeLog(&stores_->at(slot), journal.log(), journal.length));
+  const auto bytes = co_await ReadWholeLog(&stores_->at(slot), journal.log(), journal.length);
+  if (!bytes.ok()) co_return AbsentIsDamage(bytes.status()).With("map of " + header_.header.name);
   CO_ASSIGN_OR_RETURN(const JournalContent content,
-                      ReadPinnedJournal(journal.log(), bytes, journal.length));
+                      ReadPinnedJournal(journal.log(), *bytes, journal.length));
   auto layer = std::make_unique<Layer>();
   layer->journal = journal;
   CO_ASSIGN_OR_RETURN(layer->own, table_.IndexOf(SourceType::kBlob, journal.owner, journal.epoch,

@@ -218,6 +218,32 @@ TEST_F(Attack, F13ALostCurrentBlobIsNotReplacedByAnEmptyOne) {
   EXPECT_THAT(HandsOf(next).Read("v", 0, 4), HasSubstr("corrupt")) << "and not at the second try";
 }
 
+// F13: the journal that a header names, or the nodes of its map, are gone.
+TEST_F(Attack, F13ALostJournalOrNodeBlobIsDamageToo) {
+  for (const LogKind kind : {LogKind::kJournal, LogKind::kNodes}) {
+    MemoryNode& node = Start();
+    Hands hands = HandsOf(node);
+    const std::string name = kind == LogKind::kJournal ? "journal" : "nodes";
+    const auto made = hands.Create(name, kMiB);
+    ASSERT_TRUE(made.ok());
+    // Few pins stay in the replay list, many are folded.
+    for (int i = 0; i < (kind == LogKind::kJournal ? 1 : 8); ++i) {
+      ASSERT_TRUE(hands.Write(name, static_cast<uint64_t>(i) * kSubGrain, "data").ok());
+      ASSERT_TRUE(hands.Snap(name, name + std::to_string(i)).ok());
+    }
+    ASSERT_TRUE(node.Stop().ok());
+    MemoryNode& next = Start();
+    const auto logs = env_.Run(next.store().ListLogs(std::nullopt, 1000));
+    ASSERT_TRUE(logs.ok());
+    for (const LogId& log : logs->items) {
+      if (log.owner != made->uuid || log.kind != kind) continue;
+      ASSERT_TRUE(env_.Run(next.store().RemoveLog(log)).ok());
+    }
+    EXPECT_THAT(HandsOf(next).Read(name, 0, 4), HasSubstr("corrupt"));
+    (void)next.Stop();
+  }
+}
+
 // S15: two partial writes to one sub-grain of an older epoch, at once.
 TEST_F(Attack, S15TwoHalvesOfASubGrainBothSurvive) {
   MemoryNode& node = Start({.max_delay_ns = kMillisecond});
