@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "peers/composer/passage.h"
-
 #include "peers/mapper/header_store.h"
 
 namespace atl {
