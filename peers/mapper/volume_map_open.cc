@@ -4,68 +4,20 @@
 // docs/architecture.md.
 #include <fmt/format.h>
 
+#include "peers/mapper/current_blob.h"
 #include "peers/mapper/root_store.h"
 #include "peers/mapper/volume_map.h"
 
 namespace atl {
-namespace {
-
-constexpr size_t kReadStep = 1 * kMiB;
-
-// The whole of a log, up to `limit` bytes.
-Task<Result<Bytes>> ReadWholeLog(Store* store, LogId log, uint64_t limit) {
-  Bytes bytes;
-  while (bytes.size() < limit) {
-    const size_t before = bytes.size();
-    const size_t want = std::min<uint64_t>(kReadStep, limit - before);
-    bytes.resize(before + want);
-    const auto got = co_await store->ReadLog(log, before, MutSpan(bytes).subspan(before));
-    if (!got.ok()) co_return got.status();
-    bytes.resize(before + *got);
-    if (*got < want) break;
-  }
-  co_return bytes;
-}
-
-// Whether a map reads from its own current blob already, so that the blob must be there.
-Task<Result<bool>> ReadsCurrentBlob(StoreSet* stores, Store* store, Header header) {
-  const BlobId own = header.blob();
-  for (const ReplayJournal& journal : header.map.replay) {
-    if (journal.blob() == own && journal.entries > 0) co_return true;
-  }
-  const auto bytes = co_await ReadWholeLog(store, header.journal(), kJournalCapacity);
-  if (!bytes.ok() && bytes.code() != Code::kNotFound) co_return bytes.status();
-  if (bytes.ok()) {
-    const JournalContent content = RecoverJournal(header.journal(), *bytes, store->info().cache,
-                                                  store->info().capabilities.durable_at_ack);
-    if (!content.entries.empty()) co_return true;
-  }
-  CO_ASSIGN_OR_RETURN(const Root root, co_await ReadRoot(stores, header.map.root));
-  for (const auto& [index, source] : root.sources) {
-    if (source.type == SourceType::kBlob && source.blob() == own) co_return true;
-  }
-  co_return false;
-}
-
-// Adopting makes what is absent, and an empty blob in place of a lost one would read as zeros.
-Task<Status> CheckCurrentBlob(StoreSet* stores, Store* store, Header header) {
-  const auto usage = co_await store->Usage(header.blob());
-  if (usage.code() != Code::kNotFound) co_return usage.ok() ? OkStatus() : usage.status();
-  CO_ASSIGN_OR_RETURN(const bool needed, co_await ReadsCurrentBlob(stores, store, header));
-  if (!needed) co_return OkStatus();
-  co_return Status(Code::kCorrupt,
-                   fmt::format("volume {}: its blob {} is not in store {}", header.name,
-                               header.blob().ToString(), store->info().name));
-}
-
-}  // namespace
 
 Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::OpenWritable(Env* env, StoreSet* stores,
                                                                  StoreSlot home, Uuid uuid,
                                                                  int64_t adopt_wait_ns) {
   Store* store = &stores->at(home);
   CO_ASSIGN_OR_RETURN(VersionedHeader found, co_await ReadHeader(store, uuid, ReadFor::kAct));
-  CO_RETURN_IF_ERROR(co_await CheckCurrentBlob(stores, store, found.header));
+  // Adopting makes what is absent, and an empty blob in place of a lost one would read as zeros.
+  CO_ASSIGN_OR_RETURN(const bool lost, co_await IsCurrentBlobLost(stores, store, found.header));
+  if (lost) co_return LostBlob(*store, found.header);
   std::unique_ptr<VolumeMap> map(new VolumeMap(env, stores, home, found));
   map->geometry_.writable = true;
   const Status status = co_await map->TakeOver(adopt_wait_ns);

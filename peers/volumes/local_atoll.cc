@@ -14,7 +14,7 @@ LocalAtoll::LocalAtoll(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* 
       stores_(stores),
       identity_(std::move(identity)),
       buffers_(buffers),
-      locks_(env, &identity_),
+      locks_(env, stores, &identity_),
       names_(env, stores),
       table_(env, stores, maps, buffers, &identity_, &locks_) {}
 
@@ -140,8 +140,7 @@ Task<Status> LocalAtoll::BreakLock(ResourceRef ref, bool force) {
   Store& store = stores_->at(found.slot);
   Header now = header;
   while (true) {
-    CO_RETURN_IF_ERROR(
-        co_await locks_.Break(&store, now.uuid, now.name, now.blob(), now.journal(), force));
+    CO_RETURN_IF_ERROR(co_await locks_.Break(&store, now, force));
     if (!force) co_return OkStatus();
     // The holder may have pinned while it was being sealed: what it writes to now is sealed too.
     const auto again = co_await ReadHeader(&store, now.uuid, ReadFor::kAct);

@@ -195,9 +195,11 @@ Task<Status> LocalAtoll::RollbackClosed(const Located& volume, const Located& sn
   }
   if (status.ok()) {
     const BlobId blob = header->header.blob();
-    // Nothing that an earlier holder has in flight may land in what will be current.
-    status = co_await store.Adopt(blob, 10 * kSecond);
-    if (status.code() == Code::kFenced) status = OkStatus();
+    // Nothing that an earlier holder has in flight may land in what will be current. A lost blob is
+    // not made anew: should this fail, it is missing still.
+    status = (co_await store.Usage(blob)).status();
+    if (status.ok()) status = co_await store.Adopt(blob, 10 * kSecond);
+    if (status.code() == Code::kFenced || status.code() == Code::kNotFound) status = OkStatus();
     if (status.ok()) status = co_await PutRollback(&store, &*header, snapshot);
     co_await store.Disown(blob);
   }

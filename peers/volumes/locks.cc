@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "peers/mapper/current_blob.h"
+
 namespace atl {
 namespace {
 
@@ -74,6 +76,10 @@ Task<Status> Locks::ProveGone(Store* store, Uuid uuid, bool dead, std::optional<
     if (!dead && blob.epoch > 1) {
       CO_RETURN_IF_ERROR(co_await CheckNotAdopted(store, {blob.owner, blob.epoch - 1}));
     }
+    CO_ASSIGN_OR_RETURN(const bool lost,
+                        co_await IsCurrentBlobLost(stores_, store, header->header));
+    // Adopting would make an empty one. What a dead holder has in flight finds nothing to change.
+    if (lost) co_return dead ? OkStatus() : LostBlob(*store, header->header);
     const Status status = co_await store->Adopt(blob, dead ? kWaitForDead : kWaitForRunning);
     // Sealed: of a dead holder nothing lands any more, a living one begins a new epoch.
     if (status.code() == Code::kFenced) {
@@ -256,8 +262,9 @@ Task<Status> Locks::UnmarkRemoving(Store* store, Uuid uuid) {
   co_return co_await Swap(store, before, next);
 }
 
-Task<Status> Locks::Break(Store* store, Uuid uuid, std::string name, BlobId blob, LogId journal,
-                          bool force) {
+Task<Status> Locks::Break(Store* store, Header header, bool force) {
+  const Uuid uuid = header.uuid;
+  const std::string name = header.name;
   CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
   const LockMode mode = before.record.mode;
   if (mode == LockMode::kFree && !force) co_return OkStatus();
@@ -272,7 +279,8 @@ Task<Status> Locks::Break(Store* store, Uuid uuid, std::string name, BlobId blob
   } else if (before.record.holder != identity_->incarnation) {
     gone = co_await CheckGone(store, before.record.holder, uuid, name, &adopted);
   }
-  if (!gone.ok() && (gone.code() != Code::kBusy || !force)) co_return gone;
+  const bool unknown = gone.code() == Code::kBusy || gone.code() == Code::kCorrupt;
+  if (!gone.ok() && !(force && unknown)) co_return gone;
   if (!gone.ok() && may_write && store->info().capabilities.seal == SealKind::kNone) {
     co_return Status(Code::kUnsupported,
                      fmt::format("{}; store {} cannot seal a volume against a living holder, so "
@@ -290,8 +298,9 @@ Task<Status> Locks::Break(Store* store, Uuid uuid, std::string name, BlobId blob
   CO_RETURN_IF_ERROR(freed);
   if (gone.ok() || !may_write) co_return OkStatus();
   // The holder runs, or nobody can know. What it submits must not change what is read from now on.
-  CO_RETURN_IF_ERROR(co_await store->Seal(blob));
-  co_return co_await store->SealLog(journal);
+  CO_ASSIGN_OR_RETURN(const bool lost, co_await IsCurrentBlobLost(stores_, store, header));
+  if (!lost) CO_RETURN_IF_ERROR(co_await store->Seal(header.blob()));
+  co_return co_await store->SealLog(header.journal());
 }
 
 Task<Result<LockInfo>> Locks::Describe(Store* store, Uuid uuid) {

@@ -218,6 +218,35 @@ TEST_F(Attack, F13ALostCurrentBlobIsNotReplacedByAnEmptyOne) {
   EXPECT_THAT(HandsOf(next).Read("v", 0, 4), HasSubstr("corrupt")) << "and not at the second try";
 }
 
+// F13: the same beside a lock that its holder has left: the proof that it is gone makes no blob.
+TEST_F(Attack, F13ATakeoverDoesNotReplaceALostBlobByAnEmptyOne) {
+  MemoryNode& node = Start();
+  Hands hands = HandsOf(node);
+  const auto made = hands.Create("v", kMiB);
+  ASSERT_TRUE(made.ok());
+  ASSERT_TRUE(hands.Write("v", 0, "old", true).ok());
+  ASSERT_TRUE(hands.Snap("v", "s").ok());
+  ASSERT_TRUE(hands.Write("v", 0, "new", true).ok());
+  ASSERT_TRUE(env_.Run(node.atoll().Acquire(Hands::Ref("v"))).ok());
+  node.Kill();
+  MemoryNode& next = Start();
+  Hands again = HandsOf(next);
+  ASSERT_TRUE(env_.Run(next.store().Remove(BlobId{made->uuid, 2, 0})).ok());
+  const auto expect_lost = [&](const std::string& when) {
+    EXPECT_THAT(again.Read("v", 0, 3), HasSubstr("is not in store")) << when;
+    const auto usage = env_.Run(next.store().Usage(BlobId{made->uuid, 2, 0}));
+    EXPECT_EQ(usage.code(), Code::kNotFound) << when;
+  };
+  expect_lost("taken over");
+  EXPECT_EQ(env_.Run(next.atoll().BreakLock(Hands::Ref("v"), false)).code(), Code::kCorrupt);
+  expect_lost("not unlocked");
+  ASSERT_TRUE(env_.Run(next.atoll().BreakLock(Hands::Ref("v"), true)).ok());
+  expect_lost("unlocked by force, which seals what is there");
+  // A way out that says what it throws away.
+  ASSERT_TRUE(again.Rollback("v", "s").ok());
+  EXPECT_EQ(again.Read("v", 0, 3), "old");
+}
+
 // F13: the journal that a header names, or the nodes of its map, are gone.
 TEST_F(Attack, F13ALostJournalOrNodeBlobIsDamageToo) {
   for (const LogKind kind : {LogKind::kJournal, LogKind::kNodes}) {
