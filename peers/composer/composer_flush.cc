@@ -7,6 +7,9 @@ namespace atl {
 namespace {
 
 constexpr int kPinAttempts = 10;
+// While this node may not write, for its lease was not renewed in time.
+constexpr int64_t kCheckpointPause = 100 * kMillisecond;
+constexpr int kCheckpointPauses = 300;
 
 }  // namespace
 
@@ -126,7 +129,13 @@ Task<void> Composer::Checkpoint() {
   // The gate is closed to pin, so this must not run inside of the request that asked for it.
   co_await Yield{};
   const PinChange change;
-  const Status status = co_await Pin(change);
+  Status status = co_await Pin(change);
+  // Nothing has failed and nothing has changed, and the right to write may come back.
+  const auto refused = [&] { return status.code() == Code::kFenced && failed_.ok() && !closing_; };
+  for (int pause = 0; refused() && pause < kCheckpointPauses; ++pause) {
+    co_await env_->Sleep(kCheckpointPause);
+    if (!closing_) status = co_await Pin(change);
+  }
   checkpoint_scheduled_ = false;
   // Writers wait for the room that did not come: better that they hear why.
   if (!status.ok() && !closing_) (void)co_await Fail(status.With("checkpoint"));
