@@ -94,6 +94,7 @@ struct MapBarrierOp {
 struct MapPreparePinOp {
   using Wire = WireRow<Op::kMapPreparePin, Nothing, Repeat::kHarmless>;
   uint64_t handle = 0;
+  PinChange change;
 };
 struct MapPinOp {
   using Wire = WireRow<Op::kMapPin, OpenMapState, Repeat::kUnsafe>;
@@ -199,7 +200,7 @@ template <typename V> void Fields(V& v, MapCommitOp& x) {
   v(x.handle, x.range, x.change, x.leave, x.want);
 }
 template <typename V> void Fields(V& v, MapBarrierOp& x) { v(x.handle, x.position); }
-template <typename V> void Fields(V& v, MapPreparePinOp& x) { v(x.handle); }
+template <typename V> void Fields(V& v, MapPreparePinOp& x) { v(x.handle, x.change); }
 template <typename V> void Fields(V& v, MapPinOp& x) { v(x.handle, x.change); }
 template <typename V> void Fields(V& v, MapGrowOp& x) { v(x.handle, x.size); }
 template <typename V> void Fields(V& v, MapClearPendingOp& x) { v(x.handle, x.uuid); }

@@ -63,25 +63,25 @@ Task<Status> Composer::Pin(PinChange change) {
   const Visit visit(this);
   const auto lock = co_await pin_mutex_.Lock();
   const PinChange checkpoint;
+  const PinChange* next = &change;
   bool at_limit = false;
   for (int attempt = 0;; ++attempt) {
     CO_RETURN_IF_ERROR(CheckOpen());
     CO_RETURN_IF_ERROR(co_await CheckWritable());
-    CO_RETURN_IF_ERROR(co_await map_->PreparePin());
+    CO_RETURN_IF_ERROR(co_await map_->PreparePin(*next));
     CO_RETURN_IF_ERROR(co_await Flush());  // Most of the work, while others go on.
     const int64_t before = env_->BootNs();
     co_await gate_.Close();
-    Status status = co_await PinInsideGate(change);
-    // What overwrites the sources that are too many may stand in the journal: then it is pinned,
-    // and folded when the next attempt is prepared.
-    const bool again = status.code() == Code::kLimit && !std::exchange(at_limit, true);
-    if (again) status = co_await PinInsideGate(checkpoint);
+    const Status status = co_await PinInsideGate(*next);
     gate_.Open();
     last_gate_ns_ = env_->BootNs() - before;
     // What was prepared was used up by those who went on meanwhile.
     if (status.code() == Code::kConflict && attempt < kPinAttempts) continue;
-    if (again && status.ok()) continue;
-    co_return status;
+    // What overwrites the sources that are too many may stand in the journal: then it is pinned
+    // first, and folded when the next attempt is prepared.
+    const bool at_once = status.code() == Code::kLimit && !std::exchange(at_limit, true);
+    if (!at_once && (next == &change || !status.ok())) co_return status;
+    next = at_once ? &checkpoint : &change;
   }
 }
 

@@ -33,6 +33,8 @@ class Composer::Passage {
   Task<Status> Enter() {
     CO_RETURN_IF_ERROR(composer_->CheckOpen());
     if (!TryEnter()) {
+      // Without it no pin makes room, and those in line wait until it is back.
+      CO_RETURN_IF_ERROR(composer_->right_());
       const HopTimer timer(composer_->env_, &composer_->hops_, Hop::kOrder);
       const auto turn = co_await composer_->line_.Lock();
       // Nobody else waits for room with some of it in his hands: all others stand in line.

@@ -105,7 +105,7 @@ void PutFixed(Encoder* out, const Header& header) {
   out->Put(static_cast<uint8_t>(header.kind));
   out->Put(static_cast<uint8_t>(header.state));
   out->Put(static_cast<uint8_t>(header.pending ? header.pending->kind : PendingKind{}));
-  out->Zeros(1);
+  out->Put(static_cast<uint8_t>(header.begun));
 }
 
 // Returns the kind of the pending operation; 0 for none.
@@ -127,7 +127,9 @@ PendingKind GetFixed(Decoder* in, Header* header) {
   header->kind = static_cast<HeaderKind>(in->Get<uint8_t>());
   header->state = static_cast<HeaderState>(in->Get<uint8_t>());
   const auto pending = static_cast<PendingKind>(in->Get<uint8_t>());
-  if (in->Get<uint8_t>() != 0) in->Fail();
+  const auto begun = in->Get<uint8_t>();
+  if (begun > 1) in->Fail();
+  header->begun = begun == 1;
   return pending;
 }
 

@@ -98,9 +98,12 @@ struct Header {
   uint32_t logical_block = 512;
   uint32_t physical_block = 4096;
 
-  uint32_t epoch = 0;          // Of the current blob. A snapshot has none of its own: 0.
-  Uuid epoch_store;            // Where the current blob and journal are.
-  uint32_t generation = 0;     // Of the current journal; grows with each open and pin.
+  uint32_t epoch = 0;       // Of the current blob. A snapshot has none of its own: 0.
+  Uuid epoch_store;         // Where the current blob and journal are.
+  uint32_t generation = 0;  // Of the current journal; grows with each open and pin.
+  // The current blob and journal were made, durably, before this header named them: if one of them
+  // is absent it is lost. Not set: nobody has opened what was made, cloned or rolled back.
+  bool begun = false;
   uint32_t node_sequence = 0;  // Of the current node blob; 0: none yet.
   MapState map;
   // How often this map gained names of blobs or logs other than its own new epoch's: garbage

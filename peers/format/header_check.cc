@@ -116,6 +116,9 @@ Status CheckKind(const Header& header) {
   if (kind == HeaderKind::kSnapshot && header.epoch != 0) {
     return Invalid("a snapshot has no epoch of its own");
   }
+  if (kind == HeaderKind::kSnapshot && header.begun) {
+    return Invalid("a snapshot has no journal of its own");
+  }
   const bool live_volume = kind == HeaderKind::kVolume && state == HeaderState::kLive;
   if (live_volume && (header.epoch == 0 || header.epoch_store.is_zero())) {
     return Invalid("a volume has an epoch, from 1 on, and a store for it");

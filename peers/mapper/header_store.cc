@@ -27,6 +27,22 @@ Status AbsentIsDamage(Status status) {
   return {Code::kCorrupt, std::string(status.message())};
 }
 
+Task<Status> CheckCurrentIsThere(Store* store, Header header) {
+  if (!header.begun) co_return OkStatus();
+  const auto blob = co_await store->Usage(header.blob());
+  if (!blob.ok() && blob.code() != Code::kNotFound) co_return blob.status();
+  const auto journal = co_await store->LogUsage(header.journal());
+  if (!journal.ok() && journal.code() != Code::kNotFound) co_return journal.status();
+  if (blob.ok() && journal.ok()) co_return OkStatus();
+  const auto again = co_await ReadHeader(store, header.uuid, ReadFor::kAct);
+  if (!again.ok()) co_return again.status();
+  if (again->header.generation != header.generation) co_return OkStatus();
+  const std::string lost =
+      blob.ok() ? header.journal().ToString() : "blob " + header.blob().ToString();
+  co_return Status(Code::kCorrupt, fmt::format("volume {}: its {} is not in store {}", header.name,
+                                               lost, store->info().name));
+}
+
 Task<Result<VersionedHeader>> PutHeader(Store* store, Header header, Uuid operation) {
   const RecordKey key = RecordKey::Of(RecordKind::kHeader, header.uuid);
   CO_ASSIGN_OR_RETURN(const Bytes bytes, EncodeHeader(header));

@@ -31,6 +31,11 @@ Task<Result<VersionedHeader>> ReadHeader(Store* store, Uuid uuid, ReadFor purpos
 // taken for a resource that nobody has made.
 Status AbsentIsDamage(Status status);
 
+// kCorrupt, naming it, if the current blob or journal of a volume is lost: adopting and sealing
+// make what is absent, and an empty one in its place would read as zeros, or as an older state.
+// What has been replaced since `header` was read is not lost.
+Task<Status> CheckCurrentIsThere(Store* store, Header header);
+
 // Makes the first version. kExists if there is one already that `operation` did not write.
 Task<Result<VersionedHeader>> PutHeader(Store* store, Header header, Uuid operation);
 

@@ -63,6 +63,8 @@ struct PinChange {
   std::optional<uint64_t> new_size;
   // A snapshot of what is pinned; the map in it is filled in by Pin. Implies new_epoch.
   std::optional<PendingOperation> snapshot;
+
+  bool begins_epoch() const { return new_epoch || snapshot.has_value(); }
 };
 
 // True if a Pin that ended so changed nothing.
@@ -104,10 +106,12 @@ class MapApi {
 
   // The journal or the unfolded changes want to be checkpointed: pin soon.
   virtual bool wants_pin() const = 0;
-  // Before the gate is closed: makes room for one more journal in the replay list.
-  virtual Task<Status> PreparePin() = 0;
+  // Before the gate is closed: makes room for one more journal in the replay list, and all that the
+  // pin will begin, so that within the gate one swap of the header is left to do.
+  virtual Task<Status> PreparePin(PinChange change) = 0;
   // With the gate closed and everything flushed: the step by which what is mapped changes as a
-  // whole. When it ends well the geometry is the new one. After an error of RefusedPin nothing has
+  // whole. When it ends well the geometry is the new one. kConflict: not prepared, or others have
+  // used it up since. After an error of RefusedPin nothing has
   // changed; after any other it may have been done, and what is mapped as kOwn may be frozen: no
   // write and no commit may follow.
   virtual Task<Status> Pin(PinChange change) = 0;

@@ -128,12 +128,12 @@ Status VolumeMap::UnreadableSource() const {
 
 // --- Commits -----------------------------------------------------------------------------------
 
-uint64_t VolumeMap::AdmittedLength(uint64_t admitted) const {
-  return journal_->position() + admitted * kAdmittedBytes + kJournalBarrierReserve;
+uint64_t VolumeMap::LengthFor(uint64_t position, uint64_t admitted) {
+  return position + admitted * kAdmittedBytes + kJournalBarrierReserve;
 }
 
 bool VolumeMap::TryAdmit() {
-  if (AdmittedLength(admitted_ + 1) > journal_->reserved()) return false;
+  if (LengthFor(journal_->position(), admitted_ + 1) > journal_->reserved()) return false;
   ++admitted_;
   return true;
 }
@@ -144,9 +144,8 @@ Task<Status> VolumeMap::Admit() {
       co_return Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}", geometry_.name,
                                                     geometry_.read_only_reason));
     }
-    const uint64_t length = AdmittedLength(admitted_ + 1);
-    // Full, or just begun by a pin, which says when it is this instance's and has its first space.
-    if (length > kJournalCapacity || journal_->reserved() == 0) {
+    const uint64_t length = LengthFor(journal_->position(), admitted_ + 1);
+    if (length > kJournalCapacity) {  // A pin makes room.
       co_await journal_changed_;
       continue;
     }
@@ -280,7 +279,7 @@ bool VolumeMap::is_near_source_limit() const {
   return table_.live_count() + kSourceMargin > kMaxSources;
 }
 
-Task<Status> VolumeMap::PreparePin() {
+Task<Status> VolumeMap::PreparePin(PinChange change) {
   // What was overwritten leaves the table by a fold only.
   if (is_near_source_limit() && !layers_.empty()) {
     CO_RETURN_IF_ERROR(co_await FoldOldest(layers_.size()));
@@ -290,7 +289,65 @@ Task<Status> VolumeMap::PreparePin() {
     if (layers_.empty()) break;
     CO_RETURN_IF_ERROR(co_await FoldOldest(layers_.size()));
   }
+  const uint32_t epoch = header_.header.epoch + (change.begins_epoch() ? 1 : 0);
+  co_return co_await PrepareNext(epoch, generation_ + 1, true);
+}
+
+Task<Status> VolumeMap::PrepareNext(uint32_t epoch, uint32_t generation, bool durably) {
+  const auto lock = co_await next_mutex_.Lock();
+  const Uuid uuid = header_.header.uuid;
+  const LogId log = LogId::Journal(uuid, epoch, generation);
+  if (!next_ || next_->journal->log() != log) {
+    co_await AbandonNext();
+    Next next{.blob = {uuid, epoch, 0}};
+    CO_ASSIGN_OR_RETURN(next.slot, stores_->Find(header_.header.epoch_store));
+    CO_ASSIGN_OR_RETURN(next.own,
+                        table_.IndexOf(SourceType::kBlob, uuid, epoch, next.slot, *stores_));
+    next.journal = std::make_shared<JournalLog>(
+        &stores_->at(next.slot), log, [this](const JournalEntry& entry) { ApplyEntry(entry); });
+    next_ = std::move(next);
+    const Status made = co_await MakeNext(durably);
+    if (!made.ok()) co_await AbandonNext();
+    CO_RETURN_IF_ERROR(made);
+  }
+  // Those who are admitted go on in it.
+  co_return co_await next_->journal->Reserve(LengthFor(0, admitted_));
+}
+
+Task<Status> VolumeMap::MakeNext(bool durably) {
+  Store& store = stores_->at(next_->slot);
+  if (next_->blob != header_.header.blob()) {
+    CO_RETURN_IF_ERROR(co_await store.Adopt(next_->blob, 0));
+    if (durably) CO_RETURN_IF_ERROR(co_await store.Sync(next_->blob));
+  }
+  CO_RETURN_IF_ERROR(co_await next_->journal->Create());
+  if (durably) CO_RETURN_IF_ERROR(co_await store.SyncLog(next_->journal->log()));
+  next_->made = true;
   co_return OkStatus();
+}
+
+Task<void> VolumeMap::AbandonNext() {
+  if (!next_) co_return;
+  const Next gone = *std::exchange(next_, std::nullopt);
+  Store& store = stores_->at(gone.slot);
+  co_await store.DisownLog(gone.journal->log());
+  if (!active_ || active_->journal.blob() != gone.blob) co_await store.Disown(gone.blob);
+}
+
+void VolumeMap::BeginNext() {
+  RefreshGeometry();
+  const Header& header = header_.header;
+  CHECK(next_ && next_->journal->log() == header.journal());
+  active_ = std::make_unique<Layer>();
+  active_->journal = {
+      header.uuid, header.epoch, header.generation, header.epoch_store, header.epoch_store, 0, 0};
+  active_->own = next_->own;
+  journal_ = std::move(next_->journal);
+  next_.reset();
+  unbarriered_.Clear();
+  syncing_.Clear();
+  barriered_position_ = barriered_entries_ = noted_entries_ = 0;
+  journal_changed_.NotifyAll();
 }
 
 Task<Status> VolumeMap::Pin(PinChange change) {
@@ -302,7 +359,7 @@ Task<Status> VolumeMap::Pin(PinChange change) {
   ReplayJournal pinned = active_->journal;
   pinned.length = length;
   pinned.entries = journal_->entries();
-  const bool new_epoch = change.new_epoch || change.snapshot.has_value();
+  const bool new_epoch = change.begins_epoch();
   if (layers_.size() + 1 > kMaxReplayJournals ||
       frozen_entries() + pinned.entries > kMaxReplayEntries) {
     co_return Status(Code::kConflict, "the replay list has filled up meanwhile");
@@ -312,6 +369,13 @@ Task<Status> VolumeMap::Pin(PinChange change) {
                      fmt::format("volume {} reads from {} sources and a map has at most {}; copy "
                                  "it with export and import to go on taking snapshots",
                                  geometry_.name, table_.live_count(), kMaxSources));
+  }
+
+  const uint32_t epoch = header_.header.epoch + (new_epoch ? 1 : 0);
+  const LogId next = LogId::Journal(geometry_.uuid, epoch, generation_ + 1);
+  if (!next_ || !next_->made || next_->journal->log() != next ||
+      next_->journal->reserved() < LengthFor(0, admitted_)) {
+    co_return Status(Code::kConflict, "what comes next is not prepared, or for too few");
   }
 
   CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* header) -> Status {
@@ -339,14 +403,12 @@ Task<Status> VolumeMap::Pin(PinChange change) {
     active_->journal = pinned;
     layers_.push_back(std::move(active_));
   }
-  const Status started = co_await StartJournal();
+  BeginNext();
   background_.Run([](VolumeMap* self, LogId log, std::optional<BlobId> blob) -> Task<void> {
     (void)co_await self->GiveUpOld(log, blob);
   }(this, old_journal, old_blob));
-  if (started.ok() && wants_fold()) FoldInBackground();
-  if (!RefusedPin(started)) co_return started;
-  // Not as if it had been refused: the header has changed, and there is nothing to go on with.
-  co_return Status(Code::kIo, started.ToString()).With("the journal after a pin");
+  if (wants_fold()) FoldInBackground();
+  co_return OkStatus();
 }
 
 Task<Status> VolumeMap::GiveUpOld(LogId journal, std::optional<BlobId> blob) {

@@ -14,6 +14,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,7 +65,7 @@ class VolumeMap final : public MapApi {
   uint64_t position() const override { return journal_ ? journal_->position() : 0; }
   Task<Status> Barrier(uint64_t position) override;
   bool wants_pin() const override;
-  Task<Status> PreparePin() override;
+  Task<Status> PreparePin(PinChange change) override;
   Task<Status> Pin(PinChange change) override;
   Task<Status> Grow(uint64_t size) override;
   Task<Status> ClearPending(const Uuid& uuid) override;
@@ -96,7 +97,6 @@ class VolumeMap final : public MapApi {
   Task<Status> LoadLayer(ReplayJournal journal);
   // `sealed`: the lock was broken and a new epoch begins behind what counts.
   Task<Status> RecoverCurrentJournal(bool sealed);
-  Task<Status> StartJournal();
   Status CheckFormat() const;
   void RefreshGeometry();
 
@@ -126,13 +126,22 @@ class VolumeMap final : public MapApi {
   bool AppendPieces(ByteRange range, MapPieces* out) const;
   Status UnreadableSource() const;
   void ApplyEntry(const JournalEntry& entry);
-  uint64_t AdmittedLength(uint64_t admitted) const;
+  // What a journal has to have room for when `admitted` have come.
+  static uint64_t LengthFor(uint64_t position, uint64_t admitted);
   // No new epoch may begin: the rest of the table is for node blobs.
   bool is_near_source_limit() const;
   // Swaps a header that is still of this generation.
   Task<Status> SwapHeader(HeaderChange change);
   // Finds out about a swap that is in doubt.
   Task<Status> SettleDoubt();
+  // What the next header will name is made, durably, before it does: what a header names is there,
+  // or it is lost. If none comes it stays for the next attempt, or for the next open.
+  Task<Status> PrepareNext(uint32_t epoch, uint32_t generation, bool durably);
+  Task<Status> MakeNext(bool durably);
+  // Not removed: a header whose fate is unknown may name it.
+  Task<void> AbandonNext();
+  // The header names it.
+  void BeginNext();
   Task<Status> GiveUpOld(LogId journal, std::optional<BlobId> blob);
 
   Env* env_;
@@ -147,6 +156,15 @@ class VolumeMap final : public MapApi {
   std::deque<std::unique_ptr<Layer>> layers_;
   std::unique_ptr<Layer> active_;
   std::shared_ptr<JournalLog> journal_;  // Shared with who waits for room in it, over a pin.
+  struct Next {
+    std::shared_ptr<JournalLog> journal;
+    BlobId blob;
+    StoreSlot slot = 0;
+    SourceIndex own = kZeroSource;
+    bool made = false;
+  };
+  std::optional<Next> next_;
+  Mutex next_mutex_;  // Held while it is made.
 
   // Commits that no completed barrier covers: since the last NotePosition, and before it.
   IntervalMap unbarriered_;

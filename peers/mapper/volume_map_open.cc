@@ -4,20 +4,37 @@
 // docs/architecture.md.
 #include <fmt/format.h>
 
-#include "peers/mapper/current_blob.h"
 #include "peers/mapper/root_store.h"
 #include "peers/mapper/volume_map.h"
 
 namespace atl {
+namespace {
+
+constexpr size_t kReadStep = 1 * kMiB;
+
+// The whole of a log, up to `limit` bytes.
+Task<Result<Bytes>> ReadWholeLog(Store* store, LogId log, uint64_t limit) {
+  Bytes bytes;
+  while (bytes.size() < limit) {
+    const size_t before = bytes.size();
+    const size_t want = std::min<uint64_t>(kReadStep, limit - before);
+    bytes.resize(before + want);
+    const auto got = co_await store->ReadLog(log, before, MutSpan(bytes).subspan(before));
+    if (!got.ok()) co_return got.status();
+    bytes.resize(before + *got);
+    if (*got < want) break;
+  }
+  co_return bytes;
+}
+
+}  // namespace
 
 Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::OpenWritable(Env* env, StoreSet* stores,
                                                                  StoreSlot home, Uuid uuid,
                                                                  int64_t adopt_wait_ns) {
   Store* store = &stores->at(home);
   CO_ASSIGN_OR_RETURN(VersionedHeader found, co_await ReadHeader(store, uuid, ReadFor::kAct));
-  // Adopting makes what is absent, and an empty blob in place of a lost one would read as zeros.
-  CO_ASSIGN_OR_RETURN(const bool lost, co_await IsCurrentBlobLost(stores, store, found.header));
-  if (lost) co_return LostBlob(*store, found.header);
+  CO_RETURN_IF_ERROR(co_await CheckCurrentIsThere(store, found.header));
   std::unique_ptr<VolumeMap> map(new VolumeMap(env, stores, home, found));
   map->geometry_.writable = true;
   const Status status = co_await map->TakeOver(adopt_wait_ns);
@@ -49,7 +66,8 @@ Task<Status> VolumeMap::TakeOver(int64_t adopt_wait_ns) {
   }
   CO_RETURN_IF_ERROR(co_await LoadMap());
   CO_RETURN_IF_ERROR(co_await RecoverCurrentJournal(sealed));
-  co_return co_await StartJournal();
+  BeginNext();
+  co_return OkStatus();
 }
 
 // What this map writes to. What is not adopted is none of its business, and no harm is done.
@@ -59,6 +77,7 @@ Task<void> VolumeMap::DisownAll() {
     co_await store.DisownLog(journal_->log());
     co_await store.Disown(geometry_.own);
   }
+  co_await AbandonNext();
   if (nodes_adopted_) {
     const LogId nodes = LogId::Nodes(header_.header.uuid, header_.header.node_sequence);
     co_await stores_->at(home_).DisownLog(nodes);
@@ -159,35 +178,22 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
     nodes_adopted_ = false;
     node_position_ = 0;
   }
+  // A holder that was sealed out may have prepared the next ones, and may hold them yet.
+  const uint32_t step = sealed ? 2 : 1;
+  const uint32_t generation = header.generation + step;
+  const uint32_t epoch = sealed || !synced.ok() ? header.epoch + step : header.epoch;
+  // In a store that cannot sync nothing can be begun; the volume is read-only then.
+  const bool begun = synced.ok();
+  CO_RETURN_IF_ERROR(co_await PrepareNext(epoch, generation, begun));
   CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* next) -> Status {
     if (pinned.entries > 0) next->map.replay.push_back(pinned);
-    next->generation += 1;
+    next->generation = generation;
+    next->epoch = epoch;
+    next->begun = begun;
     next->node_sequence += 1;
-    if (sealed || !synced.ok()) next->epoch += 1;
     return {};
   }));
   if (pinned.entries > 0) CO_RETURN_IF_ERROR(co_await LoadLayer(pinned));
-  co_return OkStatus();
-}
-
-Task<Status> VolumeMap::StartJournal() {
-  RefreshGeometry();
-  const Header& header = header_.header;
-  Store& store = stores_->at(geometry_.slot);
-  active_ = std::make_unique<Layer>();
-  active_->journal = {
-      header.uuid, header.epoch, header.generation, header.epoch_store, header.epoch_store, 0, 0};
-  journal_ = std::make_shared<JournalLog>(&store, header.journal(),
-                                          [this](const JournalEntry& entry) { ApplyEntry(entry); });
-  unbarriered_.Clear();
-  syncing_.Clear();
-  barriered_position_ = barriered_entries_ = noted_entries_ = 0;
-  CO_ASSIGN_OR_RETURN(active_->own, table_.IndexOf(SourceType::kBlob, header.uuid, header.epoch,
-                                                   geometry_.slot, *stores_));
-  CO_RETURN_IF_ERROR(co_await store.Adopt(geometry_.own, 0));
-  CO_RETURN_IF_ERROR(co_await journal_->Create());
-  CO_RETURN_IF_ERROR(co_await journal_->Reserve(AdmittedLength(admitted_)));
-  journal_changed_.NotifyAll();
   co_return OkStatus();
 }
 

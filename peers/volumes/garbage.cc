@@ -133,7 +133,7 @@ Task<Status> GarbageCollector::CheckHeaders(const std::vector<Candidates>& candi
 Task<Status> GarbageCollector::RemoveUnnamed(Store* store, const Candidates& candidates,
                                              const Reach& keep) {
   for (const BlobId& blob : candidates.blobs) {
-    if (keep.blobs.contains(blob)) continue;
+    if (keep.Keeps(blob)) continue;
     const auto usage = co_await store->Usage(blob);
     if (usage.ok()) report_.freed_bytes += *usage;
     ++report_.blobs;
@@ -143,7 +143,7 @@ Task<Status> GarbageCollector::RemoveUnnamed(Store* store, const Candidates& can
     if (!removed.ok() && removed.code() != Code::kNotFound) co_return removed;
   }
   for (const LogId& log : candidates.logs) {
-    if (keep.logs.contains(log)) continue;
+    if (keep.Keeps(log)) continue;
     const auto usage = co_await store->LogUsage(log);
     if (usage.ok()) report_.freed_bytes += *usage;
     ++report_.logs;

@@ -120,10 +120,10 @@ GarbageCollector::Candidates GarbageCollector::LeftOf(const Candidates& candidat
                                                       const Reach& keep) {
   Candidates left;
   for (const BlobId& blob : candidates.blobs) {
-    if (keep.blobs.contains(blob)) left.blobs.push_back(blob);
+    if (keep.Keeps(blob)) left.blobs.push_back(blob);
   }
   for (const LogId& log : candidates.logs) {
-    if (keep.logs.contains(log)) left.logs.push_back(log);
+    if (keep.Keeps(log)) left.logs.push_back(log);
   }
   return left;
 }

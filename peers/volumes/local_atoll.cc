@@ -14,7 +14,7 @@ LocalAtoll::LocalAtoll(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* 
       stores_(stores),
       identity_(std::move(identity)),
       buffers_(buffers),
-      locks_(env, stores, &identity_),
+      locks_(env, &identity_),
       names_(env, stores),
       table_(env, stores, maps, buffers, &identity_, &locks_) {}
 

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "peers/mapper/current_blob.h"
-
 namespace atl {
 namespace {
 
@@ -21,17 +19,6 @@ Status Contended(std::string_view name) {
 
 Status BeingRemoved(std::string_view name) {
   return {Code::kNotFound, fmt::format("{} is being removed", name)};
-}
-
-// kBusy if another instance has a blob adopted. One that is absent nobody has, and it stays absent.
-Task<Status> CheckNotAdopted(Store* store, BlobId blob) {
-  const auto usage = co_await store->Usage(blob);
-  if (usage.code() == Code::kNotFound) co_return OkStatus();
-  if (!usage.ok()) co_return usage.status();
-  const Status adopted = co_await store->Adopt(blob, 0);
-  if (adopted.code() == Code::kFenced) co_return OkStatus();
-  if (adopted.ok()) co_await store->Disown(blob);
-  co_return adopted;
 }
 
 }  // namespace
@@ -72,14 +59,9 @@ Task<Status> Locks::ProveGone(Store* store, Uuid uuid, bool dead, std::optional<
     if (!header.ok()) co_return header.status();
     if (header->header.kind != HeaderKind::kVolume) co_return OkStatus();
     const BlobId blob = header->header.blob();
-    // Who pins a new epoch holds the old blob from before the header says so until it has the new.
-    if (!dead && blob.epoch > 1) {
-      CO_RETURN_IF_ERROR(co_await CheckNotAdopted(store, {blob.owner, blob.epoch - 1}));
-    }
-    CO_ASSIGN_OR_RETURN(const bool lost,
-                        co_await IsCurrentBlobLost(stores_, store, header->header));
-    // Adopting would make an empty one. What a dead holder has in flight finds nothing to change.
-    if (lost) co_return dead ? OkStatus() : LostBlob(*store, header->header);
+    const Status there = co_await CheckCurrentIsThere(store, header->header);
+    // What a dead holder has in flight finds nothing to change.
+    if (!there.ok()) co_return dead&& there.code() == Code::kCorrupt ? OkStatus() : there;
     const Status status = co_await store->Adopt(blob, dead ? kWaitForDead : kWaitForRunning);
     // Sealed: of a dead holder nothing lands any more, a living one begins a new epoch.
     if (status.code() == Code::kFenced) {
@@ -298,9 +280,13 @@ Task<Status> Locks::Break(Store* store, Header header, bool force) {
   CO_RETURN_IF_ERROR(freed);
   if (gone.ok() || !may_write) co_return OkStatus();
   // The holder runs, or nobody can know. What it submits must not change what is read from now on.
-  CO_ASSIGN_OR_RETURN(const bool lost, co_await IsCurrentBlobLost(stores_, store, header));
-  if (!lost) CO_RETURN_IF_ERROR(co_await store->Seal(header.blob()));
-  co_return co_await store->SealLog(header.journal());
+  const auto blob = co_await store->Usage(header.blob());
+  const auto log = co_await store->LogUsage(header.journal());
+  // Sealing makes what is absent. What is lost must stay so.
+  const auto lost = [&header](Code code) { return header.begun && code == Code::kNotFound; };
+  if (!lost(blob.code())) CO_RETURN_IF_ERROR(co_await store->Seal(header.blob()));
+  if (!lost(log.code())) CO_RETURN_IF_ERROR(co_await store->SealLog(header.journal()));
+  co_return OkStatus();
 }
 
 Task<Result<LockInfo>> Locks::Describe(Store* store, Uuid uuid) {

@@ -13,15 +13,13 @@
 #include "peers/client/atoll.h"
 #include "peers/format/records.h"
 #include "peers/mapper/header_store.h"
-#include "peers/store/store_set.h"
 #include "peers/volumes/lease.h"
 
 namespace atl {
 
 class Locks {
  public:
-  Locks(Env* env, StoreSet* stores, const NodeIdentity* identity)
-      : env_(env), stores_(stores), identity_(identity) {}
+  Locks(Env* env, const NodeIdentity* identity) : env_(env), identity_(identity) {}
 
   // Makes this incarnation the writer. A holder whose lease has ended is replaced; so is one that
   // is proven not to have the volume open. The proof is that the current blob can be adopted, and
@@ -60,15 +58,14 @@ class Locks {
   Task<Status> CheckGone(Store* store, Uuid incarnation, Uuid uuid, std::string name,
                          std::optional<BlobId>* adopted);
   // Ok, with the current blob adopted, if nobody has the volume open and nothing is in flight.
-  // kBusy if somebody may have. `dead`: the holder's process is known to have ended. A blob that is
-  // lost proves nothing and is not made anew: kCorrupt, unless `dead`.
+  // kBusy if somebody may have. `dead`: the holder's process is known to have ended. A blob or
+  // journal that is lost proves nothing and is not made anew: kCorrupt, unless `dead`.
   Task<Status> ProveGone(Store* store, Uuid uuid, bool dead, std::optional<BlobId>* adopted);
   // kBusy if a live incarnation other than `except` is in the lock.
   Task<Status> CheckNobodyIn(Store* store, LockRecord lock, std::string name, Uuid except);
   Task<bool> IsLive(Store* store, Uuid incarnation);
 
   Env* env_;
-  StoreSet* stores_;
   const NodeIdentity* identity_;
 };
 

@@ -45,6 +45,24 @@ void Reach::Add(const Reach& other) {
   blobs.insert(other.blobs.begin(), other.blobs.end());
   logs.insert(other.logs.begin(), other.logs.end());
   roots.insert(other.roots.begin(), other.roots.end());
+  for (const auto& [uuid, seen] : other.volumes) {
+    Current& current = volumes.try_emplace(uuid, seen).first->second;
+    current.epoch = std::min(current.epoch, seen.epoch);
+    current.generation = std::min(current.generation, seen.generation);
+  }
+}
+
+bool Reach::Keeps(const BlobId& blob) const {
+  const auto volume = volumes.find(blob.owner);
+  const bool ahead = volume != volumes.end() && blob.epoch > volume->second.epoch;
+  return ahead || blobs.contains(blob);
+}
+
+bool Reach::Keeps(const LogId& log) const {
+  const auto volume = volumes.find(log.owner);
+  const bool ahead = volume != volumes.end() && log.kind == LogKind::kJournal &&
+                     log.generation > volume->second.generation;
+  return ahead || logs.contains(log);
 }
 
 namespace {
@@ -75,6 +93,7 @@ Task<Status> AddMap(StoreSet* stores, MapState map, Reach* reach) {
 Task<Status> AddReachOf(StoreSet* stores, Header header, Reach* reach) {
   if (header.state == HeaderState::kRemoved) co_return OkStatus();
   if (header.kind == HeaderKind::kVolume) {
+    reach->volumes[header.uuid] = {header.epoch, header.generation};
     reach->blobs.insert(header.blob());
     reach->logs.insert(header.journal());
     if (header.node_sequence != 0) {

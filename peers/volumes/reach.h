@@ -25,8 +25,16 @@ Task<Result<std::vector<RecordKey>>> AllKeys(Store* store, RecordKind kind);
 struct Reach {
   std::set<BlobId> blobs;
   std::set<LogId> logs;
+  // Volumes: what is behind their current epoch or generation is prepared for what comes next.
+  struct Current {
+    uint32_t epoch = 0;
+    uint32_t generation = 0;
+  };
+  std::map<Uuid, Current> volumes;
   std::set<std::pair<LogId, uint64_t>> roots;  // Those that are in it: many maps share one.
   void Add(const Reach& other);
+  bool Keeps(const BlobId& blob) const;
+  bool Keeps(const LogId& log) const;
 };
 
 // Adds everything that a live header names: its current blob, journal and node blob, its map and

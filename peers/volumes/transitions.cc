@@ -128,8 +128,10 @@ Status ApplyRollback(const PendingOperation& pending, Header* volume) {
   }
   volume->map = pending.map;
   volume->size = pending.size;
-  volume->epoch += 1;
-  volume->generation += 1;
+  // A holder that was sealed out may have prepared the next ones, and may hold them yet.
+  volume->epoch += 2;
+  volume->generation += 2;
+  volume->begun = false;
   volume->refs += 1;
   volume->pending.reset();
   return {};

@@ -38,8 +38,10 @@ class TestEnv : public Env {
   void RunUntilIdleFor(int64_t duration_ns) {
     const int64_t end_ns = now_ns_ + duration_ns;
     while (true) {
-      const auto deadline = scheduler().next_deadline_ns();
-      if (!scheduler().has_ready() && (!deadline || *deadline > end_ns)) break;
+      if (!scheduler().has_ready() && !PollAll()) {
+        const auto deadline = scheduler().next_deadline_ns();
+        if (!deadline || *deadline > end_ns) break;
+      }
       Step();
     }
     now_ns_ = std::max(now_ns_, end_ns);

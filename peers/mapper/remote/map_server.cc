@@ -201,7 +201,7 @@ Task<Status> MapServer::Do(const RpcCall& call, MapBarrierOp& op) {
 
 Task<Status> MapServer::Do(const RpcCall& call, MapPreparePinOp& op) {
   CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, true));
-  co_return co_await use->PreparePin();
+  co_return co_await use->PreparePin(std::move(op.change));
 }
 
 Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapPinOp& op) {

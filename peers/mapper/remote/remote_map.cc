@@ -198,8 +198,8 @@ Task<Status> RemoteMap::Barrier(uint64_t position) {
 
 // --- Changes of the whole ------------------------------------------------------------------------
 
-Task<Status> RemoteMap::PreparePin() {
-  return link_->client->Tell(link_->mapper, MapPreparePinOp{handle_});
+Task<Status> RemoteMap::PreparePin(PinChange change) {
+  return link_->client->Tell(link_->mapper, MapPreparePinOp{handle_, std::move(change)});
 }
 
 Task<Status> RemoteMap::Pin(PinChange change) {

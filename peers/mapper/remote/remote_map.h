@@ -51,7 +51,7 @@ class RemoteMap final : public MapApi {
   uint64_t position() const override { return position_; }
   Task<Status> Barrier(uint64_t position) override;
   bool wants_pin() const override { return wants_pin_; }
-  Task<Status> PreparePin() override;
+  Task<Status> PreparePin(PinChange change) override;
   Task<Status> Pin(PinChange change) override;
   Task<Status> Grow(uint64_t size) override;
   Task<Status> ClearPending(const Uuid& uuid) override;

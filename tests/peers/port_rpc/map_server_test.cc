@@ -76,6 +76,10 @@ TEST_F(MapServerTest, APinWithoutAFlushAndABarrierBehindTheEndAreRefused) {
   EXPECT_EQ(Call(MapPinOp{handle_}).code(), Code::kInvalid);
   EXPECT_EQ(Call(MapBarrierOp{handle_, done->position + 1}).code(), Code::kInvalid);
   EXPECT_TRUE(Call(MapBarrierOp{handle_, done->position}).ok());
+  EXPECT_EQ(Call(MapPinOp{handle_}).code(), Code::kConflict) << "it was not prepared";
+  EXPECT_TRUE(Call(MapPreparePinOp{handle_, {.new_epoch = true}}).ok());
+  EXPECT_EQ(Call(MapPinOp{handle_}).code(), Code::kConflict) << "something else was prepared";
+  EXPECT_TRUE(Call(MapPreparePinOp{handle_}).ok());
   EXPECT_TRUE(Call(MapPinOp{handle_}).ok());
 }
 

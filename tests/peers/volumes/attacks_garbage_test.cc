@@ -70,6 +70,28 @@ TEST_F(AttackGarbage, F9GarbageCollectionTakesNothingThatIsBeingNamed) {
   }
 }
 
+// F9: the other way round: what a pin has prepared, and no header names yet, is no garbage.
+TEST_F(AttackGarbage, F9GarbageCollectionLeavesWhatAPinHasPrepared) {
+  MemoryNode& node = Start();
+  Hands hands = HandsOf(node);
+  const auto made = hands.Create("v", kMiB);
+  ASSERT_TRUE(made.ok());
+  auto device = hands.Open("v");
+  ASSERT_TRUE(WriteNow(device.get(), 0, "data").ok());
+  node.hooks().hold_before = Once(SwapsHeader(made->uuid));
+  const auto snapshot = Begin(SnapshotTask(&node.atoll(), "v", "s", env_.NewUuid()));
+  ASSERT_FALSE(snapshot->ended);
+  ASSERT_TRUE(hands.Collect().ok());
+  LetGo();
+  ASSERT_TRUE(snapshot->ok()) << snapshot->status.ToString();
+  ASSERT_TRUE(WriteNow(device.get(), 0, "next", true).ok());
+  Close(device.get());
+  ASSERT_TRUE(node.Stop().ok());
+  MemoryNode& next = Start();
+  EXPECT_EQ(HandsOf(next).Read("v", 0, 4), "next");
+  EXPECT_EQ(HandsOf(next).Read("s", 0, 4), "data");
+}
+
 // R3: a listing is not atomic. The collector has passed the place where a clone will be; the clone
 // is made and its original removed; then the collector reads the original.
 TEST_F(AttackGarbage, R3ACloneThatIsMadePastTheListingKeepsItsBlobs) {

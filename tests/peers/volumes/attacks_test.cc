@@ -247,6 +247,37 @@ TEST_F(Attack, F13ATakeoverDoesNotReplaceALostBlobByAnEmptyOne) {
   EXPECT_EQ(again.Read("v", 0, 3), "old");
 }
 
+// F13: without its current journal a volume would be what it was at its last pin.
+TEST_F(Attack, F13ALostCurrentJournalIsNotAnOlderState) {
+  for (const bool killed : {false, true}) {
+    SCOPED_TRACE(killed ? "killed" : "stopped");
+    const std::string name = killed ? "k" : "s";
+    MemoryNode& node = Start();
+    Hands hands = HandsOf(node);
+    const auto made = hands.Create(name, kMiB);
+    ASSERT_TRUE(made.ok());
+    ASSERT_TRUE(hands.Write(name, 0, "old", true).ok());
+    ASSERT_TRUE(hands.Snap(name, name + "@").ok());
+    ASSERT_TRUE(env_.Run(node.atoll().Acquire(Hands::Ref(name))).ok());
+    ASSERT_TRUE(hands.Write(name, 0, "new", true).ok());
+    if (killed) node.Kill();
+    if (!killed) ASSERT_TRUE(node.Stop().ok());
+    MemoryNode& next = Start();
+    const auto header = env_.Run(ReadHeader(&next.store(), made->uuid, ReadFor::kAct));
+    ASSERT_TRUE(header.ok());
+    const LogId journal = header->header.journal();
+    ASSERT_TRUE(env_.Run(next.store().RemoveLog(journal)).ok());
+    for (const char* when : {"once", "twice"}) {
+      EXPECT_THAT(HandsOf(next).Read(name, 0, 3), HasSubstr(journal.ToString())) << when;
+    }
+    (void)env_.Run(next.atoll().BreakLock(Hands::Ref(name), true));
+    EXPECT_THAT(HandsOf(next).Read(name, 0, 3), HasSubstr("is not in store")) << "unlocked";
+    ASSERT_TRUE(HandsOf(next).Rollback(name, name + "@").ok());
+    EXPECT_EQ(HandsOf(next).Read(name, 0, 3), "old");
+    ASSERT_TRUE(next.Stop().ok());
+  }
+}
+
 // F13: the journal that a header names, or the nodes of its map, are gone.
 TEST_F(Attack, F13ALostJournalOrNodeBlobIsDamageToo) {
   for (const LogKind kind : {LogKind::kJournal, LogKind::kNodes}) {

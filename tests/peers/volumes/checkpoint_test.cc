@@ -88,5 +88,73 @@ TEST_F(CheckpointTest, AFoldThatFailsAtTheEndLosesNothing) {
   EXPECT_TRUE(next.Stop().ok());
 }
 
+// The lease ends while a checkpoint is under way, and comes back.
+TEST_F(CheckpointTest, ACheckpointWaitsForALeaseThatComesBack) {
+  MemoryNode node(&env_, &world_, {.lease_term_ns = 15 * kSecond});
+  Hands hands(&env_, &node.atoll());
+  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
+  auto device = hands.Open("v");
+  Event synced;
+  int held = 0;
+  node.hooks().hold_before = [&](const StoreCall& call) {
+    return call.op == StoreOp::kSync && held++ == 1 ? &synced : nullptr;
+  };
+  bool full = false;
+  const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000, &full));
+  while (held < 2 && env_.Step()) {
+  }
+  ASSERT_EQ(held, 2) << "the checkpoint flushes";
+  full = true;
+  node.hooks().fail = [](const StoreCall& call) -> Status {
+    const auto* key = std::get_if<RecordKey>(&call.target);
+    if (key == nullptr || key->kind != RecordKind::kLease) return {};
+    return {Code::kUnavailable, "the store is away"};
+  };
+  env_.RunUntilIdleFor(20 * kSecond);
+  synced.Set();
+  LetRun();
+  EXPECT_EQ(WriteGrain(device.get(), 9, 'x').code(), Code::kFenced) << "not without a lease";
+  node.hooks().fail = nullptr;
+  env_.RunUntilIdleFor(2 * kSecond);
+  EXPECT_TRUE(writer->ended);
+  const Status written = WriteGrain(device.get(), 9, 'x');
+  EXPECT_TRUE(written.ok()) << written.ToString();
+  EXPECT_TRUE(hands.Snap("v", "s").ok());
+  Close(device);
+  EXPECT_TRUE(node.Stop().ok());
+}
+
+// What a pin begins is made before anything changes, so a store that refuses costs the pin only.
+TEST_F(CheckpointTest, APinWhoseNextJournalOrBlobCannotBeMadeChangesNothing) {
+  for (const StoreOp op : {StoreOp::kAdopt, StoreOp::kAdoptLog, StoreOp::kReserve, StoreOp::kSync,
+                           StoreOp::kSyncLog}) {
+    SCOPED_TRACE(static_cast<int>(op));
+    MemoryWorld world;
+    MemoryNode node(&env_, &world);
+    Hands hands(&env_, &node.atoll());
+    const auto made = hands.Create("v", kMiB);
+    ASSERT_TRUE(made.ok());
+    auto device = hands.Open("v");
+    ASSERT_TRUE(WriteGrain(device.get(), 0, 'a').ok());
+    node.hooks().fail = [&](const StoreCall& call) -> Status {
+      const auto* blob = std::get_if<BlobId>(&call.target);
+      const auto* log = std::get_if<LogId>(&call.target);
+      const bool next = (blob && blob->epoch == 2) || (log && log->epoch == 2);
+      return call.op == op && next ? Status(Code::kIo, "as told") : OkStatus();
+    };
+    EXPECT_EQ(hands.Snap("v", "s").status().code(), Code::kIo);
+    EXPECT_TRUE(WriteGrain(device.get(), 1, 'b').ok());
+    EXPECT_TRUE(env_.Run(device->Flush()).ok());
+    node.hooks().fail = nullptr;
+    EXPECT_TRUE(hands.Snap("v", "s").ok());
+    EXPECT_TRUE(WriteGrain(device.get(), 0, 'c').ok());
+    Close(device);
+    EXPECT_EQ(hands.Read("v", 0, 1), "c");
+    EXPECT_EQ(hands.Read("s", 0, 1), "a");
+    EXPECT_EQ(hands.Read("s", kSubGrain, 1), "b");
+    EXPECT_TRUE(node.Stop().ok());
+  }
+}
+
 }  // namespace
 }  // namespace atl

@@ -272,6 +272,7 @@ TEST_F(AttackR13, AJournalThatIsPinnedDuringAFoldStaysInTheReplayList) {
     CO_RETURN_IF_ERROR(co_await map->Commit({0, 1}, JournalChange::kZero));
     CO_RETURN_IF_ERROR(co_await map->Barrier(map->NotePosition()));
     const PinChange change;
+    CO_RETURN_IF_ERROR(co_await map->PreparePin(change));
     co_return co_await map->Pin(change);
   };
   const Status folded = FoldStopped(a_, map.get(), syncs, [&] {

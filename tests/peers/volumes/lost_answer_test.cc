@@ -110,34 +110,6 @@ TEST_F(LostAnswer, ASnapshotOfWhichNobodyKnowsWhetherItWasMadeKeepsItsName) {
   EXPECT_TRUE(next.Stop().ok());
 }
 
-// The header names a new journal, and there is none.
-TEST_F(LostAnswer, APinThatFindsNoNewJournalClosesTheVolumeForWriters) {
-  MemoryNode node(&env_, &world_);
-  Hands hands(&env_, &node.atoll());
-  const auto made = hands.Create("v", kMiB);
-  ASSERT_TRUE(made.ok());
-  auto device = hands.Open("v");
-  ASSERT_TRUE(WriteGrain(device.get(), 0, 'a').ok());
-  node.hooks().fail = [](const StoreCall& call) -> Status {
-    if (call.op != StoreOp::kAdopt) return {};
-    return {Code::kNoSpace, "no room for a new blob"};
-  };
-  (void)hands.Snap("v", "s");
-  Mend(node);
-  EXPECT_EQ(WriteGrain(device.get(), 0, 'b').code(), Code::kReadOnly);
-  EXPECT_EQ(WriteGrain(device.get(), 1, 'b').code(), Code::kReadOnly);
-  const auto header = env_.Run(ReadHeader(&node.stores().at(0), made->uuid, ReadFor::kLook));
-  ASSERT_TRUE(header.ok());
-  EXPECT_THAT(header->header.read_only_reason, HasSubstr("no room for a new blob"));
-  EXPECT_FALSE(ComposerOf(node).failure_unrecorded());
-  Close(device);
-  (void)node.Stop();
-  MemoryNode next(&env_, &world_);
-  Hands again(&env_, &next.atoll());
-  EXPECT_EQ(again.Read("v", 0, 4), "aaaa");
-  EXPECT_TRUE(next.Stop().ok());
-}
-
 // The store refuses the change before it happens: that is no reason to close the volume.
 TEST_F(LostAnswer, APinForWhichThereIsNoSpaceLeavesTheVolumeWritable) {
   MemoryNode node(&env_, &world_);
