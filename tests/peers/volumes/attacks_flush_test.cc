@@ -62,6 +62,7 @@ TEST_F(AttackFlush, F6TheChangeOfTheMapFollowsTheData) {
   LetGo();
   EXPECT_TRUE(write->ended && appended);
   Close(device.get());
+  node.hooks().Clear();
 }
 
 // F7: a write that completes while a flush syncs the data puts its entry before the barrier, and
@@ -98,6 +99,7 @@ TEST_F(AttackFlush, F7NoBarrierIsWrittenBeforeTheDataIsSynced) {
   Close(device.get());
   MemoryNode& next = LosePowerAndStart(node, 1);
   EXPECT_EQ(HandsOf(next).Read("v", 0, kRange), Filled('b'));
+  node.hooks().Clear();
 }
 
 // m12: recovery stops at the first bad batch, so nothing may stand behind one, or in its place.

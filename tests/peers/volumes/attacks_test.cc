@@ -33,6 +33,7 @@ TEST_F(Attack, F1EachSubGrainHasASourceOfItsOwnAndAWriteStoresNoMoreThanItself) 
   const auto info = env_.Run(node.atoll().Show(Hands::Ref("v"), false));
   ASSERT_TRUE(info.ok());
   EXPECT_EQ(info->sources, 6u);
+  node.hooks().Clear();
 }
 
 // F3: a write that was under way when the snapshot was taken changes it afterwards.
@@ -173,6 +174,7 @@ TEST_F(Attack, F11APunchComesBeforeTheChangeOfTheMapAndTheAnswer) {
   expected.replace(kSubGrain + kSector, kSector, kSector, 'b');
   EXPECT_EQ(hands.Read("v", 0, expected.size()), expected);
   Close(device.get());
+  node.hooks().Clear();
 }
 
 // F12: shrinking and growing again shows what was cut off.

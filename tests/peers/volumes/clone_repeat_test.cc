@@ -114,6 +114,7 @@ TEST_F(CloneRepeat, LeavesACloneAloneThatSomebodyElseHasFinishedMeanwhile) {
   ASSERT_TRUE(outcome.has_value());
   EXPECT_TRUE(outcome->ok()) << outcome->ToString();
   EXPECT_EQ(hands_.Read("c", 0, 8), "thenmine");
+  node_.hooks().Clear();
 }
 
 TEST_F(CloneRepeat, TakesNoOtherVolumeForItsWork) {
@@ -138,6 +139,7 @@ TEST_F(CloneRepeat, LeavesAVolumeAloneThatWasRenamedMeanwhile) {
   ASSERT_TRUE(outcome.has_value());
   EXPECT_TRUE(outcome->ok()) << outcome->ToString();
   EXPECT_TRUE(hands_.Write("q", 0, "mine", true).ok());
+  node_.hooks().Clear();
 }
 
 }  // namespace

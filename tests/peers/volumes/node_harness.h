@@ -48,6 +48,15 @@ class HookFilter final : public ForwardingStore {
   Hold hold_before;
   Hold hold_after;
 
+  // For a test whose variables go before its node stops.
+  void Clear() {
+    before = after = nullptr;
+    hold = nullptr;
+    lose = fail = nullptr;
+    stops = nullptr;
+    hold_before = hold_after = nullptr;
+  }
+
  private:
   Task<Status> Before(const StoreCall& call) override {
     if (before) before(call);
