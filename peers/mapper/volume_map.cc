@@ -133,7 +133,9 @@ uint64_t VolumeMap::LengthFor(uint64_t position, uint64_t admitted) {
 }
 
 bool VolumeMap::TryAdmit() {
-  if (LengthFor(journal_->position(), admitted_ + 1) > journal_->reserved()) return false;
+  if (pinning_ || LengthFor(journal_->position(), admitted_ + 1) > journal_->reserved()) {
+    return false;
+  }
   ++admitted_;
   return true;
 }
@@ -145,7 +147,7 @@ Task<Status> VolumeMap::Admit() {
                                                     geometry_.read_only_reason));
     }
     const uint64_t length = LengthFor(journal_->position(), admitted_ + 1);
-    if (length > kJournalCapacity) {  // A pin makes room.
+    if (pinning_ || length > kJournalCapacity) {  // A pin makes room.
       co_await journal_changed_;
       continue;
     }
@@ -378,7 +380,8 @@ Task<Status> VolumeMap::Pin(PinChange change) {
     co_return Status(Code::kConflict, "what comes next is not prepared, or for too few");
   }
 
-  CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* header) -> Status {
+  pinning_ = true;
+  const Status swapped = co_await SwapHeader([&](Header* header) -> Status {
     if (pinned.entries > 0) header->map.replay.push_back(pinned);
     if (header->map.replay.size() > kMaxReplayJournals) {
       return {Code::kBusy, "the replay list is full"};
@@ -395,7 +398,10 @@ Task<Status> VolumeMap::Pin(PinChange change) {
       header->refs += 1;
     }
     return {};
-  }));
+  });
+  pinning_ = false;
+  journal_changed_.NotifyAll();
+  CO_RETURN_IF_ERROR(swapped);
   const LogId old_journal = active_->journal.log();
   const std::optional<BlobId> old_blob =
       new_epoch ? std::optional(active_->journal.blob()) : std::nullopt;

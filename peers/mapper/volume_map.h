@@ -174,6 +174,7 @@ class VolumeMap final : public MapApi {
   uint64_t noted_entries_ = 0;
 
   uint64_t admitted_ = 0;
+  bool pinning_ = false;  // Those who come now are for the next journal.
   Signal journal_changed_;
 
   Mutex header_mutex_;

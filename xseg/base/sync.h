@@ -188,7 +188,7 @@ class TaskGroup {
 
   void Run(Task<void> task) {
     ++running_;
-    atl::Spawn(Wrap(std::move(task)));
+    Follow(std::move(task));
   }
   Task<void> Join() {
     while (running_ > 0) co_await idle_;
@@ -196,7 +196,8 @@ class TaskGroup {
   uint64_t running() const { return running_; }
 
  private:
-  Task<void> Wrap(Task<void> task) {
+  // Detached, so that nothing of it is left to run when the group is idle.
+  internal::Detached Follow(Task<void> task) {
     co_await task;
     if (--running_ == 0) idle_.NotifyAll();
   }

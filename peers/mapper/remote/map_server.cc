@@ -58,16 +58,18 @@ Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapOpenOp& op) {
   co_return StateOf(*open);
 }
 
-Task<Result<MapServer::Use>> MapServer::Find(const RpcCall& call, uint64_t handle, bool to_write) {
+Task<Result<MapServer::Use>> MapServer::Find(const RpcCall& call, uint64_t handle, For purpose) {
   const auto found = open_.find(handle);
   if (found == open_.end() || found->second->owner != call.from || found->second->closing) {
     co_return Status(Code::kNotFound, "this map is not open");
   }
   const std::shared_ptr<OpenMap> open = found->second;
-  if (to_write && !open->map->geometry().writable) {
+  if (purpose != For::kLook && !open->map->geometry().writable) {
     co_return Status(Code::kReadOnly, open->map->geometry().name + " is read-only");
   }
-  if (to_write && open->pinning) co_return Status(Code::kBusy, "this map is being pinned");
+  if (purpose == For::kChange && open->pinning) {
+    co_return Status(Code::kBusy, "this map is being pinned");
+  }
   co_return Use{open, co_await open->gate.Enter()};
 }
 
@@ -131,7 +133,7 @@ Result<OpenMapState> MapServer::StateAfter(OpenMap& open, const Status& status) 
 // --- Translations, room and commits --------------------------------------------------------------
 
 Task<Result<MapRuns>> MapServer::Do(const RpcCall& call, MapTranslateOp& op) {
-  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, false));
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kLook));
   const uint64_t grains = AlignUp(use->geometry().size, kSubGrain) / kSubGrain;
   if (!IsInside(op.range, grains)) co_return OutOfBounds();
   MapPieces pieces;
@@ -155,7 +157,7 @@ Status MapServer::Admit(OpenMap& open, uint32_t leave, uint32_t want, uint32_t* 
 }
 
 Task<Result<MapAdmitted>> MapServer::Do(const RpcCall& call, MapAdmitOp& op) {
-  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, true));
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kAdmit));
   MapAdmitted admitted;
   CO_RETURN_IF_ERROR(Admit(*use.open, op.leave, op.want, &admitted.count));
   if (admitted.count == 0) {
@@ -168,7 +170,7 @@ Task<Result<MapAdmitted>> MapServer::Do(const RpcCall& call, MapAdmitOp& op) {
 }
 
 Task<Result<MapCommitted>> MapServer::Do(const RpcCall& call, MapCommitOp& op) {
-  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, true));
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kChange));
   if (!IsInside(op.range, AlignUp(use->geometry().size, kSubGrain) / kSubGrain)) {
     co_return OutOfBounds();
   }
@@ -185,7 +187,7 @@ Task<Result<MapCommitted>> MapServer::Do(const RpcCall& call, MapCommitOp& op) {
 }
 
 Task<Status> MapServer::Do(const RpcCall& call, MapBarrierOp& op) {
-  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, true));
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kChange));
   if (op.position > use->position()) {
     co_return Status(Code::kInvalid, "a barrier behind the end of the journal");
   }
@@ -200,12 +202,12 @@ Task<Status> MapServer::Do(const RpcCall& call, MapBarrierOp& op) {
 // --- Changes of the whole ------------------------------------------------------------------------
 
 Task<Status> MapServer::Do(const RpcCall& call, MapPreparePinOp& op) {
-  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, true));
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kChange));
   co_return co_await use->PreparePin(std::move(op.change));
 }
 
 Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapPinOp& op) {
-  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, true));
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kChange));
   if (use.open->writing > 0) {
     co_return Status(Code::kInvalid, "a pin comes when everything is committed");
   }
@@ -216,33 +218,33 @@ Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapPinOp& op) {
 }
 
 Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapGrowOp& op) {
-  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, true));
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kChange));
   CO_RETURN_IF_ERROR(ValidateSize(op.size));
   const Status status = co_await use->Grow(op.size);
   co_return StateAfter(*use.open, status);
 }
 
 Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapClearPendingOp& op) {
-  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, true));
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kChange));
   const Status status = co_await use->ClearPending(op.uuid);
   co_return StateAfter(*use.open, status);
 }
 
 Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapSetNameOp& op) {
-  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, true));
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kChange));
   CO_RETURN_IF_ERROR(ValidateName(op.name));
   const Status status = co_await use->SetName(op.name_space, std::move(op.name));
   co_return StateAfter(*use.open, status);
 }
 
 Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapSetReadOnlyOp& op) {
-  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, false));
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kLook));
   const Status status = co_await use->SetReadOnly(std::move(op.reason));
   co_return StateAfter(*use.open, status);
 }
 
 Task<Status> MapServer::Do(const RpcCall& call, MapAbandonOp& op) {
-  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, false));
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kLook));
   use->Abandon(std::move(op.reason));
   co_return OkStatus();
 }

@@ -62,7 +62,12 @@ class MapServer {
     MapApi* operator->() const { return open->map.get(); }
   };
 
-  Task<Result<Use>> Find(const RpcCall& call, uint64_t handle, bool to_write);
+  enum class For : uint8_t {
+    kLook,
+    kAdmit,   // The map is writable; while it is pinned one waits.
+    kChange,  // And it is not being pinned.
+  };
+  Task<Result<Use>> Find(const RpcCall& call, uint64_t handle, For purpose);
   Task<Status> CloseOne(std::shared_ptr<OpenMap> open, std::string why);
   static Status Admit(OpenMap& open, uint32_t leave, uint32_t want, uint32_t* admitted);
   static Result<OpenMapState> StateOf(OpenMap& open);

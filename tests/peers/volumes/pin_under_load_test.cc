@@ -12,7 +12,7 @@ namespace {
 class PinUnderLoad : public ::testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(hands_.Create("v", 16 * kMiB).ok());
+    ASSERT_TRUE(hands_.Create("v", 128 * kMiB).ok());
     device_ = hands_.Open("v");
     ASSERT_TRUE(env_.Run(device_->Write(0, data_, {})).ok());
   }
@@ -22,10 +22,12 @@ class PinUnderLoad : public ::testing::Test {
     EXPECT_TRUE(node_.Stop().ok());
   }
 
-  // From now on the next call of `op` waits until Release.
+  // From now on the next call of `op`, on a header if it is of a record, waits until Release.
   void HoldNext(StoreOp op) {
     node_.hooks().hold = [this, op](const StoreCall& call) {
-      return Wait(call.op == op && !std::exchange(holds_, holds_ || call.op == op));
+      const auto* key = std::get_if<RecordKey>(&call.target);
+      const bool it = call.op == op && (key == nullptr || key->kind == RecordKind::kHeader);
+      return Wait(it && !std::exchange(holds_, holds_ || it));
     };
   }
   Task<void> Wait(bool held) {
@@ -88,20 +90,34 @@ TEST_F(PinUnderLoad, AWriteGoesOnWhileTheNextJournalIsMade) {
   EXPECT_EQ(hands_.Read("s", kMiB, 3), std::string(3, 'x')) << "acknowledged before the pin";
 }
 
+TEST_F(PinUnderLoad, WritesThatComeWhileTheHeaderIsSwappedGoToTheNextJournal) {
+  HoldNext(StoreOp::kSwapRecord);
+  Snapshot();
+  ASSERT_TRUE(RunUntilHeld());
+  for (uint64_t i = 0; i < 2'000; ++i) Write(kMiB + i * kSubGrain);
+  for (int i = 0; i < 100; ++i) env_.Step();
+  EXPECT_EQ(written_, 0u);
+  released_.Set();
+  env_.Run(Join());
+  EXPECT_EQ(written_, 2'000u);
+  EXPECT_EQ(hands_.Read("v", kMiB + 1'999 * kSubGrain, 3), std::string(3, 'x'));
+  EXPECT_EQ(hands_.Read("s", kMiB, 3), std::string(3, '\0'));
+}
+
 TEST_F(PinUnderLoad, AWriteThatWaitsForRoomInAJournalGetsItInTheNext) {
   // More at once than the journal has room for.
   HoldNext(StoreOp::kReserve);
-  for (uint64_t i = 0; i < 1'000; ++i) Write(kMiB + i * kSubGrain);
+  for (uint64_t i = 0; i < 20'000; ++i) Write(kMiB + i * kSubGrain);
   ASSERT_TRUE(RunUntilHeld());
   Snapshot();
   while (!snapshot_is_made_ && env_.Step()) {
   }
   ASSERT_TRUE(snapshot_is_made_);
-  EXPECT_LT(written_, 1'000u);
+  EXPECT_LT(written_, 20'000u);
   released_.Set();
   env_.Run(Join());
-  EXPECT_EQ(written_, 1'000u);
-  EXPECT_EQ(hands_.Read("v", kMiB + 999 * kSubGrain, 3), std::string(3, 'x'));
+  EXPECT_EQ(written_, 20'000u);
+  EXPECT_EQ(hands_.Read("v", kMiB + 19'999 * kSubGrain, 3), std::string(3, 'x'));
 }
 
 }  // namespace
