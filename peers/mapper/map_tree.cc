@@ -16,6 +16,12 @@ GrainRange Intersect(GrainRange a, GrainRange b) {
   return {low, high > low ? high - low : 0};
 }
 
+void AppendLeaf(const Leaf& leaf, uint64_t first, GrainRange range, std::vector<GrainRun>* out) {
+  for (uint64_t grain = range.first; grain < range.end(); ++grain) {
+    AppendRun({{grain, 1}, leaf.sources[grain - first]}, out);
+  }
+}
+
 }  // namespace
 
 void AppendRun(GrainRun run, std::vector<GrainRun>* out) {
@@ -43,6 +49,17 @@ const MapTree::Node* MapTree::Cached(NodePointer pointer, int level, uint64_t fi
   return node != nullptr && node->level == level && node->first == first ? node : nullptr;
 }
 
+const Leaf* MapTree::Finger(uint64_t grain) const {
+  if (!fingers_) return nullptr;
+  const FingerPlace& place = (*fingers_)[grain / kLeafGrains % kFingers];
+  return place.first == AlignDown(grain, kLeafGrains) ? place.leaf : nullptr;
+}
+
+void MapTree::SetFinger(uint64_t first, const Leaf* leaf) const {
+  if (!fingers_) fingers_ = std::make_unique<Fingers>();
+  (*fingers_)[first / kLeafGrains % kFingers] = {first, leaf};
+}
+
 bool MapTree::Walk(NodePointer pointer, int level, uint64_t first, GrainRange range,
                    std::vector<GrainRun>* out, Missing* missing) const {
   if (!pointer.is_node()) {
@@ -56,9 +73,8 @@ bool MapTree::Walk(NodePointer pointer, int level, uint64_t first, GrainRange ra
   }
   if (level == 0) {
     const Leaf& leaf = std::get<Leaf>(node->body);
-    for (uint64_t grain = range.first; grain < range.end(); ++grain) {
-      AppendRun({{grain, 1}, leaf.sources[grain - first]}, out);
-    }
+    SetFinger(first, &leaf);
+    AppendLeaf(leaf, first, range, out);
     return true;
   }
   const uint64_t span = SpanOf(level - 1);
@@ -75,6 +91,11 @@ bool MapTree::Walk(NodePointer pointer, int level, uint64_t first, GrainRange ra
 
 bool MapTree::Find(GrainRange range, std::vector<GrainRun>* out, Missing* missing) const {
   const size_t before = out->size();
+  const bool in_one_leaf = range.first / kLeafGrains == (range.end() - 1) / kLeafGrains;
+  if (const Leaf* leaf = before == 0 && in_one_leaf ? Finger(range.first) : nullptr) {
+    AppendLeaf(*leaf, AlignDown(range.first, kLeafGrains), range, out);
+    return true;
+  }
   // Joining with what the caller had would hide where this answer begins.
   std::vector<GrainRun> found;
   const bool all = Walk(top_, kTopLevel, 0, range, before == 0 ? out : &found, missing);
@@ -114,8 +135,15 @@ Task<Status> MapTree::Load(Missing missing) {
   } else {
     CO_ASSIGN_OR_RETURN(node->body, DecodeInner(bytes, missing.level, missing.first, place));
   }
-  if (young_.size() >= kCachedNodes / 2) old_ = std::exchange(young_, {});
-  young_[missing.pointer.raw()] = std::move(node);
+  // Somebody may have been quicker, and a finger points to what he has put there.
+  if (Cached(missing.pointer, missing.level, missing.first) != nullptr) co_return OkStatus();
+  if (young_.size() >= kCachedNodes / 2) {
+    old_ = std::exchange(young_, {});
+    fingers_.reset();
+  }
+  auto& place_in_cache = young_[missing.pointer.raw()];
+  if (place_in_cache) fingers_.reset();  // Of a damaged map: the same node elsewhere.
+  place_in_cache = std::move(node);
   co_return OkStatus();
 }
 

@@ -10,6 +10,7 @@
 
 #include <absl/container/flat_hash_map.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <variant>
@@ -39,7 +40,10 @@ class MapTree {
   MapTree(const SourceTable* sources, const StoreSet* stores)
       : sources_(sources), stores_(stores) {}
 
-  void SetTop(NodePointer top) { top_ = top; }
+  void SetTop(NodePointer top) {
+    top_ = top;
+    fingers_.reset();
+  }
   NodePointer top() const { return top_; }
 
   // Appends the runs of `range` to `out`, joined where neighbours agree. False: only those before
@@ -67,9 +71,24 @@ class MapTree {
   bool Walk(NodePointer pointer, int level, uint64_t first, GrainRange range,
             std::vector<GrainRun>* out, Missing* missing) const;
 
+  // The leaf under `grain`, if it was walked to lately.
+  const Leaf* Finger(uint64_t grain) const;
+  void SetFinger(uint64_t first, const Leaf* leaf) const;
+
+  // Where the last walk to some leaf of this tree has led, so that the next one need not start at
+  // the top: a place for each leaf's number, modulo. They point into the cache, so they go when
+  // nodes leave it.
+  static constexpr size_t kFingers = 256;
+  struct FingerPlace {
+    uint64_t first = 0;
+    const Leaf* leaf = nullptr;
+  };
+  using Fingers = std::array<FingerPlace, kFingers>;
+
   const SourceTable* sources_;
   const StoreSet* stores_;
   NodePointer top_;
+  mutable std::unique_ptr<Fingers> fingers_;
   // Two generations: what is used moves to the young one while that has room; if it is full when a
   // node is loaded it becomes the old one.
   mutable Cache young_;

@@ -171,8 +171,9 @@ void BlobSet::CloseAll() {
 
 // --- Open files ----------------------------------------------------------------------------------
 
-OpenFile* BlobSet::FindReadable(const BlobId& id, uint32_t index) {
-  if (OpenFile* file = table_.Find({.blob = id, .index = index, .writable = true})) return file;
+OpenFile* BlobSet::FindReadable(const BlobId& id, uint32_t index, const Adopted* mine) {
+  const FileKey key{.blob = id, .index = index, .writable = true};
+  if (OpenFile* file = mine ? table_.Find(key) : nullptr) return file;
   return table_.Find({.blob = id, .index = index, .writable = false});
 }
 
@@ -182,7 +183,8 @@ Task<Result<Pin>> BlobSet::OpenForReading(BlobId id, uint32_t index) {
     return OpenBlobFileForReading(dir, index);
   };
   CO_ASSIGN_OR_RETURN(std::optional<Fd> fd, co_await context_.executor.Offload(work));
-  if (OpenFile* file = FindReadable(id, index)) co_return Pin(file);  // Somebody was quicker.
+  // Somebody may have been quicker.
+  if (OpenFile* file = FindReadable(id, index, FindAdopted(id))) co_return Pin(file);
   if (!fd) co_return Pin();
   co_return Pin(table_.Insert({.blob = id, .index = index, .writable = false}, *std::move(fd)));
 }
@@ -219,10 +221,11 @@ Task<Status> BlobSet::Read(BlobId id, uint64_t offset, MutSpan out) {
   CO_RETURN_IF_ERROR(CheckIo(id, offset, out.size()));
   CO_RETURN_IF_ERROR(context_.Alive());
   const Running running(context_);
-  const Use use(FindAdopted(id));  // It may read through a locked descriptor.
+  Adopted* const mine = FindAdopted(id);
+  const Use use(mine);  // It may read through a locked descriptor.
   while (true) {
     const FilePart part = FirstPart(offset, out.size());
-    Pin file(FindReadable(id, part.index));
+    Pin file(FindReadable(id, part.index, mine));
     if (!file) {
       CO_ASSIGN_OR_RETURN(file, co_await OpenForReading(id, part.index));
     }
@@ -343,12 +346,13 @@ Task<Status> BlobSet::Copy(BlobId from, BlobId to, ByteRange range) {
   CO_RETURN_IF_ERROR(CheckRange(to, range));
   CO_ASSIGN_OR_RETURN(Adopted* const mine, Mine(to));
   const Running running(context_);
-  const Use use(mine), source_use(FindAdopted(from));
+  Adopted* const from_mine = FindAdopted(from);
+  const Use use(mine), source_use(from_mine);
   const auto look = [this, from] { return OpenBlobDir(context_.blobs, from).status(); };
   if (from == to) co_return co_await context_.executor.Offload(look);
   while (!range.empty()) {
     const FilePart part = FirstPart(range.offset, range.length);
-    Pin source(FindReadable(from, part.index));
+    Pin source(FindReadable(from, part.index, from_mine));
     if (!source) {
       CO_ASSIGN_OR_RETURN(source, co_await OpenForReading(from, part.index));
     }

@@ -67,7 +67,8 @@ class BlobSet {
   // Where file `index` is not open. A pin of none: it was never made.
   Task<Result<Pin>> OpenForReading(BlobId id, uint32_t index);
   Task<Result<Pin>> OpenForWriting(BlobId id, Adopted* mine, uint32_t index);
-  OpenFile* FindReadable(const BlobId& id, uint32_t index);
+  // Only an adopted blob, `mine`, has files that are open for writing.
+  OpenFile* FindReadable(const BlobId& id, uint32_t index, const Adopted* mine);
   Task<void> SyncOldest();
   Task<int> ChangeRange(int fd, int mode, ByteRange range);
   Task<Status> ZeroPart(BlobId id, Adopted* mine, uint32_t index, ByteRange part,

@@ -244,6 +244,12 @@ TEST_F(Attack, F13ATakeoverDoesNotReplaceALostBlobByAnEmptyOne) {
   expect_lost("not unlocked");
   ASSERT_TRUE(env_.Run(next.atoll().BreakLock(Hands::Ref("v"), true)).ok());
   expect_lost("unlocked by force, which seals what is there");
+  next.hooks().fail = [](const StoreCall& call) {
+    return SwapsAHeader(call) ? Status(Code::kIo, "as told") : OkStatus();
+  };
+  EXPECT_EQ(again.Rollback("v", "s").code(), Code::kIo);
+  next.hooks().Clear();
+  expect_lost("a rollback that failed");
   // A way out that says what it throws away.
   ASSERT_TRUE(again.Rollback("v", "s").ok());
   EXPECT_EQ(again.Read("v", 0, 3), "old");

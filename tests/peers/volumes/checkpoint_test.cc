@@ -7,7 +7,10 @@
 namespace atl {
 namespace {
 
-class CheckpointTest : public Disturbed {};
+class CheckpointTest : public Disturbed {
+ protected:
+  static Task<Status> StopTask(LocalAtoll* atoll) { co_return co_await atoll->Shutdown(); }
+};
 
 TEST_F(CheckpointTest, APinTakesTheJournalFromUnderNobodyWhoWaitsForRoomInIt) {
   MemoryNode node(&env_, &world_);
@@ -65,6 +68,32 @@ TEST_F(CheckpointTest, ACloseWaitsForTheCheckpointThatHasTheGateClosed) {
   node.hooks().hold_before = nullptr;
   Close(device);
   EXPECT_TRUE(node.Stop().ok());
+}
+
+TEST_F(CheckpointTest, AShutdownWaitsForTheSnapshotThatHasTheGateClosed) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  ASSERT_TRUE(hands.Create("v", kMiB).ok());
+  auto device = hands.Open("v");
+  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+  Event swapped;
+  int held = 0;
+  node.hooks().hold_before = [&](const StoreCall& call) {
+    return IsHeaderSwap(call) && held++ == 0 ? &swapped : nullptr;
+  };
+  const auto snapshot = Begin(SnapTask(&node.atoll(), "v", "s", env_.NewUuid()));
+  ASSERT_EQ(held, 1) << "the gate is closed";
+  Leave(device.get());
+  const auto stopped = Begin(StopTask(&node.atoll()));
+  EXPECT_FALSE(stopped->ended);
+  swapped.Set();
+  LetRun();
+  EXPECT_TRUE(snapshot->ended);
+  EXPECT_TRUE(stopped->ended);
+  EXPECT_TRUE(stopped->status.ok()) << stopped->status.ToString();
+  MemoryNode next(&env_, &world_);
+  EXPECT_EQ(Hands(&env_, &next.atoll()).Read("s", 0, 1), "x") << "it was decided";
+  EXPECT_TRUE(next.Stop().ok());
 }
 
 TEST_F(CheckpointTest, AFoldThatFailsAtTheEndLosesNothing) {

@@ -198,6 +198,27 @@ class AttackR13 : public ::testing::Test, protected FoldBench {
     EXPECT_TRUE(hands.Write("v", kSubGrain, "more", true).ok());
     EXPECT_TRUE(env_.Run(b_.atoll().Release(Hands::Ref("v"))).ok());
   }
+  // A snapshot by the first node, stopped before its pin while `meanwhile` happens.
+  Status SnapshotStopped(const std::function<void()>& meanwhile) {
+    a_.hooks().stops = SwapsHeader;
+    std::optional<Status> outcome;
+    auto snap = [](LocalAtoll* atoll) -> Task<Status> {
+      SnapshotSpec spec;
+      spec.uuid = Uuid::FromRandom(7, 7);
+      spec.volume = Hands::Ref("v");
+      spec.name = "t";
+      co_return (co_await atoll->Snapshot(spec)).status();
+    };
+    Spawn(Keep(snap(&a_.atoll()), &outcome));
+    while (!outcome && !a_.hooks().stopped.is_set() && env_.Step()) {
+    }
+    EXPECT_TRUE(a_.hooks().stopped.is_set());
+    meanwhile();
+    a_.hooks().go.Set();
+    while (!outcome && env_.Step()) {
+    }
+    return outcome.value_or(Status(Code::kInternal, "it has not ended"));
+  }
   void CheckRolledBack() {
     Hands hands = HandsOf(b_);
     EXPECT_TRUE(hands.Collect().ok());
@@ -222,26 +243,28 @@ TEST_F(AttackR13, AFoldWhoseSwapIsLostToAnotherHolderIsDropped) {
 }
 
 TEST_F(AttackR13, ACheckpointWhoseSwapIsLostToAnotherHolderIsDropped) {
-  a_.hooks().stops = SwapsHeader;
-  std::optional<Status> outcome;
-  auto snap = [](LocalAtoll* atoll) -> Task<Status> {
-    SnapshotSpec spec;
-    spec.uuid = Uuid::FromRandom(7, 7);
-    spec.volume = Hands::Ref("v");
-    spec.name = "t";
-    co_return (co_await atoll->Snapshot(spec)).status();
-  };
-  Spawn(Keep(snap(&a_.atoll()), &outcome));
-  while (!outcome && !a_.hooks().stopped.is_set() && env_.Step()) {
-  }
-  ASSERT_TRUE(a_.hooks().stopped.is_set());
-  RollBackElsewhere();
-  a_.hooks().go.Set();
-  while (!outcome && env_.Step()) {
-  }
-  ASSERT_TRUE(outcome.has_value());
-  EXPECT_EQ(outcome->code(), Code::kFenced) << outcome->ToString();
+  const Status pinned = SnapshotStopped([this] { RollBackElsewhere(); });
+  EXPECT_EQ(pinned.code(), Code::kFenced) << pinned.ToString();
   CheckRolledBack();
+}
+
+// What the first node has prepared, and holds, is not what the second needs.
+TEST_F(AttackR13, AHolderThatIsSealedOutOfAPinKeepsNobodyOut) {
+  const Status pinned = SnapshotStopped([this] {
+    ASSERT_TRUE(env_.Run(b_.atoll().BreakLock(Hands::Ref("v"), true)).ok());
+    Hands hands = HandsOf(b_);
+    EXPECT_EQ(hands.Read("v", 0, 4), "work");
+    EXPECT_TRUE(hands.Write("v", kSubGrain, "more", true).ok());
+    EXPECT_TRUE(env_.Run(b_.atoll().Release(Hands::Ref("v"))).ok());
+  });
+  EXPECT_EQ(pinned.code(), Code::kFenced) << pinned.ToString();
+  Hands hands = HandsOf(b_);
+  EXPECT_TRUE(hands.Collect().ok());
+  EXPECT_EQ(hands.Read("v", 0, 4), "work");
+  EXPECT_EQ(hands.Read("v", kSubGrain, 4), "more");
+  EXPECT_EQ(hands.Read("s", 0, 4), "base");
+  EXPECT_TRUE(b_.Stop().ok());
+  (void)a_.Stop();
 }
 
 TEST_F(AttackR13, AFoldWhoseSwapIsLostToARenameIsComputedAnew) {
