@@ -291,39 +291,43 @@ Task<Status> VolumeMap::PreparePin(PinChange change) {
     if (layers_.empty()) break;
     CO_RETURN_IF_ERROR(co_await FoldOldest(layers_.size()));
   }
-  const uint32_t epoch = header_.header.epoch + (change.begins_epoch() ? 1 : 0);
-  co_return co_await PrepareNext(epoch, generation_ + 1, true);
+  co_return co_await PrepareNext(change.begins_epoch(), true);
 }
 
-Task<Status> VolumeMap::PrepareNext(uint32_t epoch, uint32_t generation, bool durably) {
+bool VolumeMap::IsPrepared(bool new_epoch) const {
+  return next_ && next_->made && next_->new_blob == new_epoch &&
+         next_->journal->log().generation > generation_;
+}
+
+Task<Status> VolumeMap::PrepareNext(bool new_epoch, bool durably) {
   const auto lock = co_await next_mutex_.Lock();
-  const Uuid uuid = header_.header.uuid;
-  const LogId log = LogId::Journal(uuid, epoch, generation);
-  if (!next_ || next_->journal->log() != log) {
+  for (uint32_t ahead = 1; !IsPrepared(new_epoch); ++ahead) {
     co_await AbandonNext();
-    Next next{.blob = {uuid, epoch, 0}};
-    CO_ASSIGN_OR_RETURN(next.slot, stores_->Find(header_.header.epoch_store));
-    CO_ASSIGN_OR_RETURN(next.own,
-                        table_.IndexOf(SourceType::kBlob, uuid, epoch, next.slot, *stores_));
-    next.journal = std::make_shared<JournalLog>(
-        &stores_->at(next.slot), log, [this](const JournalEntry& entry) { ApplyEntry(entry); });
-    next_ = std::move(next);
-    const Status made = co_await MakeNext(durably);
+    const Status made = co_await MakeNext(new_epoch, ahead, durably);
     if (!made.ok()) co_await AbandonNext();
-    CO_RETURN_IF_ERROR(made);
+    // Held by somebody who was sealed out, or given up by the store after a failed sync.
+    const bool taken = made.code() == Code::kBusy || made.code() == Code::kFenced;
+    if (!made.ok() && (!taken || ahead == kMostAhead)) co_return made;
   }
   // Those who are admitted go on in it.
   co_return co_await next_->journal->Reserve(LengthFor(0, admitted_));
 }
 
-Task<Status> VolumeMap::MakeNext(bool durably) {
-  Store& store = stores_->at(next_->slot);
-  if (next_->blob != header_.header.blob()) {
-    CO_RETURN_IF_ERROR(co_await store.Adopt(next_->blob, 0));
-    if (durably) CO_RETURN_IF_ERROR(co_await store.Sync(next_->blob));
-  }
-  CO_RETURN_IF_ERROR(co_await next_->journal->Create());
-  if (durably) CO_RETURN_IF_ERROR(co_await store.SyncLog(next_->journal->log()));
+Task<Status> VolumeMap::MakeNext(bool new_epoch, uint32_t ahead, bool durably) {
+  const Header& header = header_.header;
+  const BlobId blob{header.uuid, header.epoch + (new_epoch ? ahead : 0), 0};
+  const LogId log = LogId::Journal(header.uuid, blob.epoch, header.generation + ahead);
+  CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(header.epoch_store));
+  CO_ASSIGN_OR_RETURN(const SourceIndex own,
+                      table_.IndexOf(SourceType::kBlob, blob.owner, blob.epoch, slot, *stores_));
+  Store& store = stores_->at(slot);
+  const auto journal = std::make_shared<JournalLog>(
+      &store, log, [this](const JournalEntry& entry) { ApplyEntry(entry); });
+  next_ = Next{.journal = journal, .blob = blob, .slot = slot, .own = own, .new_blob = new_epoch};
+  if (new_epoch) CO_RETURN_IF_ERROR(co_await store.Adopt(blob, 0));
+  if (new_epoch && durably) CO_RETURN_IF_ERROR(co_await store.Sync(blob));
+  CO_RETURN_IF_ERROR(co_await journal->Create());
+  if (durably) CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
   next_->made = true;
   co_return OkStatus();
 }
@@ -333,7 +337,7 @@ Task<void> VolumeMap::AbandonNext() {
   const Next gone = *std::exchange(next_, std::nullopt);
   Store& store = stores_->at(gone.slot);
   co_await store.DisownLog(gone.journal->log());
-  if (!active_ || active_->journal.blob() != gone.blob) co_await store.Disown(gone.blob);
+  if (gone.new_blob) co_await store.Disown(gone.blob);
 }
 
 void VolumeMap::BeginNext() {
@@ -373,12 +377,10 @@ Task<Status> VolumeMap::Pin(PinChange change) {
                                  geometry_.name, table_.live_count(), kMaxSources));
   }
 
-  const uint32_t epoch = header_.header.epoch + (new_epoch ? 1 : 0);
-  const LogId next = LogId::Journal(geometry_.uuid, epoch, generation_ + 1);
-  if (!next_ || !next_->made || next_->journal->log() != next ||
-      next_->journal->reserved() < LengthFor(0, admitted_)) {
+  if (!IsPrepared(new_epoch) || next_->journal->reserved() < LengthFor(0, admitted_)) {
     co_return Status(Code::kConflict, "what comes next is not prepared, or for too few");
   }
+  const LogId next = next_->journal->log();
 
   pinning_ = true;
   const Status swapped = co_await SwapHeader([&](Header* header) -> Status {
@@ -386,8 +388,8 @@ Task<Status> VolumeMap::Pin(PinChange change) {
     if (header->map.replay.size() > kMaxReplayJournals) {
       return {Code::kBusy, "the replay list is full"};
     }
-    header->generation += 1;
-    if (new_epoch) header->epoch += 1;
+    header->generation = next.generation;
+    header->epoch = next.epoch;
     if (change.new_size) header->size = *change.new_size;
     if (change.snapshot) {
       if (header->pending) return {Code::kBusy, "another operation is not finished yet"};

@@ -37,6 +37,8 @@ class VolumeMap final : public MapApi {
   static constexpr size_t kPinMemoryBytes = 32 * kMiB;
   static constexpr size_t kFoldLayers = 4;
   static constexpr uint64_t kFoldEntries = 64 * 1024;
+  // How many epochs or generations the next one may skip.
+  static constexpr uint32_t kMostAhead = 8;
   // Sources kept free for node blobs and for what is not folded yet when a new epoch begins.
   static constexpr size_t kSourceMargin = 64;
 
@@ -136,8 +138,9 @@ class VolumeMap final : public MapApi {
   Task<Status> SettleDoubt();
   // What the next header will name is made, durably, before it does: what a header names is there,
   // or it is lost. If none comes it stays for the next attempt, or for the next open.
-  Task<Status> PrepareNext(uint32_t epoch, uint32_t generation, bool durably);
-  Task<Status> MakeNext(bool durably);
+  Task<Status> PrepareNext(bool new_epoch, bool durably);
+  Task<Status> MakeNext(bool new_epoch, uint32_t ahead, bool durably);
+  bool IsPrepared(bool new_epoch) const;
   // Not removed: a header whose fate is unknown may name it.
   Task<void> AbandonNext();
   // The header names it.
@@ -161,6 +164,7 @@ class VolumeMap final : public MapApi {
     BlobId blob;
     StoreSlot slot = 0;
     SourceIndex own = kZeroSource;
+    bool new_blob = false;  // Else the blob stays the current one.
     bool made = false;
   };
   std::optional<Next> next_;

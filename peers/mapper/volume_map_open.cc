@@ -178,17 +178,14 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
     nodes_adopted_ = false;
     node_position_ = 0;
   }
-  // A holder that was sealed out may have prepared the next ones, and may hold them yet.
-  const uint32_t step = sealed ? 2 : 1;
-  const uint32_t generation = header.generation + step;
-  const uint32_t epoch = sealed || !synced.ok() ? header.epoch + step : header.epoch;
   // In a store that cannot sync nothing can be begun; the volume is read-only then.
   const bool begun = synced.ok();
-  CO_RETURN_IF_ERROR(co_await PrepareNext(epoch, generation, begun));
+  CO_RETURN_IF_ERROR(co_await PrepareNext(sealed || !begun, begun));
+  const LogId next_journal = next_->journal->log();
   CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* next) -> Status {
     if (pinned.entries > 0) next->map.replay.push_back(pinned);
-    next->generation = generation;
-    next->epoch = epoch;
+    next->generation = next_journal.generation;
+    next->epoch = next_journal.epoch;
     next->begun = begun;
     next->node_sequence += 1;
     return {};

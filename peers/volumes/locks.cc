@@ -61,7 +61,8 @@ Task<Status> Locks::ProveGone(Store* store, Uuid uuid, bool dead, std::optional<
     const BlobId blob = header->header.blob();
     const Status there = co_await CheckCurrentIsThere(store, header->header);
     // What a dead holder has in flight finds nothing to change.
-    if (!there.ok()) co_return dead&& there.code() == Code::kCorrupt ? OkStatus() : there;
+    if (dead && there.code() == Code::kCorrupt) co_return OkStatus();
+    CO_RETURN_IF_ERROR(there);
     const Status status = co_await store->Adopt(blob, dead ? kWaitForDead : kWaitForRunning);
     // Sealed: of a dead holder nothing lands any more, a living one begins a new epoch.
     if (status.code() == Code::kFenced) {

@@ -185,5 +185,29 @@ TEST_F(CheckpointTest, APinWhoseNextJournalOrBlobCannotBeMadeChangesNothing) {
   }
 }
 
+// A sync that failed is not believed again: the next attempt has names of its own.
+TEST_F(CheckpointTest, ASnapshotIsMadeAfterOneWhoseNextBlobTheStoreHasGivenUp) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  ASSERT_TRUE(hands.Create("v", kMiB).ok());
+  auto device = hands.Open("v");
+  ASSERT_TRUE(WriteGrain(device.get(), 0, 'a').ok());
+  node.hooks().fail = [](const StoreCall& call) -> Status {
+    const auto* blob = std::get_if<BlobId>(&call.target);
+    const auto* log = std::get_if<LogId>(&call.target);
+    if (call.op == StoreOp::kAdopt && blob->epoch == 2) return {Code::kFenced, "given up"};
+    if (call.op == StoreOp::kAdoptLog && log->epoch == 3) return {Code::kFenced, "given up"};
+    return {};
+  };
+  const Status made = hands.Snap("v", "s").status();
+  EXPECT_TRUE(made.ok()) << made.ToString();
+  node.hooks().fail = nullptr;
+  EXPECT_TRUE(WriteGrain(device.get(), 0, 'b').ok());
+  Close(device);
+  EXPECT_EQ(hands.Read("v", 0, 1), "b");
+  EXPECT_EQ(hands.Read("s", 0, 1), "a");
+  EXPECT_TRUE(node.Stop().ok());
+}
+
 }  // namespace
 }  // namespace atl
