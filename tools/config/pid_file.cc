@@ -6,10 +6,18 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
+
+#include "xseg/base/process.h"
 
 namespace atl {
 namespace {
+
+// How long the kernel may take to end a process that was killed.
+constexpr std::chrono::milliseconds kNap{10};
+constexpr int kMostNaps = 1'000;
 
 struct flock WholeFile() {
   struct flock lock{};
@@ -38,10 +46,17 @@ Status WritePid(int fd, pid_t pid, const std::string& path) {
   return {};
 }
 
+// A process that was killed is a zombie as soon as its first thread is gone, and keeps its locks
+// until the last one is: that is no holder, but it must be waited for.
 std::optional<pid_t> HolderOfFd(int fd) {
-  struct flock lock = WholeFile();
-  if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return std::nullopt;
-  return lock.l_pid > 0 ? lock.l_pid : WrittenPid(fd);
+  for (int nap = 0;; ++nap) {
+    struct flock lock = WholeFile();
+    if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return std::nullopt;
+    if (lock.l_pid <= 0) return WrittenPid(fd);
+    const ProcessId holder{.pid = static_cast<uint32_t>(lock.l_pid)};
+    if (nap == kMostNaps || IsAlive(holder)) return lock.l_pid;
+    std::this_thread::sleep_for(kNap);
+  }
 }
 
 }  // namespace
@@ -50,11 +65,13 @@ Result<PidFile> PidFile::Acquire(const std::string& path) {
   Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (!fd.valid()) return Status::FromErrno(errno, path);
   struct flock lock = WholeFile();
-  if (fcntl(fd.get(), F_SETLK, &lock) != 0) {
+  while (fcntl(fd.get(), F_SETLK, &lock) != 0) {
     if (errno != EAGAIN && errno != EACCES) return Status::FromErrno(errno, path);
-    return Status(Code::kBusy,
-                  fmt::format("a node is running on this state folder already (pid {})",
-                              HolderOfFd(fd.get()).value_or(0)));
+    const auto holder = HolderOfFd(fd.get());
+    if (!holder) continue;  // It has just gone.
+    return Status(Code::kBusy, fmt::format("a node is running on this state folder already (pid "
+                                           "{})",
+                                           *holder));
   }
   RETURN_IF_ERROR(WritePid(fd.get(), getpid(), path));
   return PidFile(std::move(fd));
