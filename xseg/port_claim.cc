@@ -49,6 +49,9 @@ Result<PortIndex> TakeFreePort(const Segment& segment, std::string_view name, ui
     PortRecord& record = segment.port(i);
     const PortControl control = record.LoadControl();
     if (control.state != PortState::kFree || !TakePort(record, control, pid)) continue;
+    // It owes nothing to those who sent to an earlier port at this place; but whoever finds it by
+    // its name, from the next line on, is to be served.
+    AnswerAllHeldBy(segment, i, Code::kUnavailable);
     record.StoreName(name);
     if (IsOnlyOne(segment, i, name)) return i;
     SetFree(record);
@@ -85,14 +88,11 @@ Result<ClaimedPort> ClaimPort(const Segment& segment, std::string_view name) {
     return Status(Code::kInvalid, "a port's name is 1 to 55 printable characters without spaces");
   }
   const ProcessId self = ThisProcess();
-  const bool existed = FindPort(segment, name).ok();
   ASSIGN_OR_RETURN(const PortIndex index, TakePortFor(segment, name, self.pid));
   PortRecord& record = segment.port(index);
   record.start_ticks.Store(self.start_ticks);
   record.claimed_ns.Store(SegmentNowNs());
   AnnounceAwake(record.hot);
-  // A port without a past owes nothing to those who sent to an earlier one at this place.
-  if (!existed) AnswerAllHeldBy(segment, index, Code::kUnavailable);
   const uint32_t incarnation = record.LoadControl().incarnation;
   record.control.store(PortControl{PortState::kActive, self.pid, incarnation}.Pack(),
                        std::memory_order_seq_cst);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "xseg/port.h"
 
+#include <atomic>
 #include <cstring>
 #include <set>
 #include <thread>
@@ -265,6 +266,31 @@ TEST(PortClaim, WhatWasSentToAnEarlierPortIsAnsweredByTheNextOneAtItsPlace) {
   auto answer = client->Collect();
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->code(), Code::kUnavailable);
+}
+
+TEST(PortClaim, WhoFindsANewPortByItsNameIsServed) {
+  for (int round = 0; round < 100; ++round) {
+    // With many slots, so that looking through them takes a while.
+    auto segment = MakeSegment({.ports = 64, .slots_per_port = 512, .blocks = {64, 16, 40}});
+    auto client = ClaimOrDie(*segment, "client");
+    std::atomic<bool> over = false;
+    std::thread server([&] {
+      auto port = ClaimOrDie(*segment, "server");
+      while (!over) {
+        if (auto request = port->Accept()) port->Respond(std::move(*request), Code::kOk, 0);
+      }
+    });
+    auto found = Port::Find(*segment, "server");
+    while (!found.ok()) found = Port::Find(*segment, "server");
+    auto request = client->Prepare(1);
+    ASSERT_TRUE(request);
+    client->Submit(std::move(*request), *found);
+    auto answer = client->Collect();
+    while (!answer) answer = client->Collect();
+    over = true;
+    server.join();
+    ASSERT_EQ(answer->code(), Code::kOk) << "round " << round;
+  }
 }
 
 TEST(RequestDeathTest, SubmittingATokenOfAnotherPortEndsTheProcess) {
