@@ -198,7 +198,8 @@ Task<Status> LocalAtoll::RollbackClosed(const Located& volume, const Located& sn
     // Nothing that an earlier holder has in flight may land in what will be current. A lost blob is
     // not made anew: should this fail, it is missing still.
     status = (co_await store.Usage(blob)).status();
-    if (status.ok()) status = co_await store.Adopt(blob, 10 * kSecond);
+    const bool fresh = status.code() == Code::kNotFound && !header->header.begun;
+    if (status.ok() || fresh) status = co_await store.Adopt(blob, 10 * kSecond);
     if (status.code() == Code::kFenced || status.code() == Code::kNotFound) status = OkStatus();
     if (status.ok()) status = co_await PutRollback(&store, &*header, snapshot);
     co_await store.Disown(blob);

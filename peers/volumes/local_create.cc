@@ -96,7 +96,8 @@ Task<Result<Header>> LocalAtoll::PrepareClone(const CreateSpec& spec, StoreSlot*
   co_return NewClone(spec, source.header.header, info.uuid, env_->WallNs());
 }
 
-// name record -> pin {epoch + 1, pending} (the commit) -> snapshot's header -> pending cleared.
+// name record -> pin {the next epoch, pending} (the commit) -> snapshot's header -> pending
+// cleared.
 Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   CO_RETURN_IF_ERROR(ValidateName(spec.name));
   if (spec.uuid.is_zero()) co_return Status(Code::kInvalid, "a snapshot needs a uuid");

@@ -21,6 +21,17 @@ Status BeingRemoved(std::string_view name) {
   return {Code::kNotFound, fmt::format("{} is being removed", name)};
 }
 
+// Ok if nobody holds the current journal of a volume whose blob is lost. kCorrupt if that is lost,
+// too: then nothing is left to tell.
+Task<Status> CheckNobodyAppends(Store* store, Header header) {
+  const auto usage = co_await store->LogUsage(header.journal());
+  if (usage.code() == Code::kNotFound) co_return co_await CheckCurrentIsThere(store, header);
+  if (!usage.ok()) co_return usage.status();
+  const Status adopted = co_await store->AdoptLog(header.journal(), 0);
+  if (adopted.ok()) co_await store->DisownLog(header.journal());
+  co_return adopted.code() == Code::kFenced ? OkStatus() : adopted;
+}
+
 }  // namespace
 
 Task<Result<Locks::Versioned>> Locks::Read(Store* store, Uuid uuid) {
@@ -59,10 +70,14 @@ Task<Status> Locks::ProveGone(Store* store, Uuid uuid, bool dead, std::optional<
     if (!header.ok()) co_return header.status();
     if (header->header.kind != HeaderKind::kVolume) co_return OkStatus();
     const BlobId blob = header->header.blob();
-    const Status there = co_await CheckCurrentIsThere(store, header->header);
-    // What a dead holder has in flight finds nothing to change.
-    if (dead && there.code() == Code::kCorrupt) co_return OkStatus();
-    CO_RETURN_IF_ERROR(there);
+    const auto usage = co_await store->Usage(blob);
+    if (usage.code() == Code::kNotFound && header->header.begun) {
+      // Lost, and not to be made anew. Its holder has the journal as well; what a dead one has in
+      // flight finds nothing to change.
+      if (dead) co_return OkStatus();
+      CO_RETURN_IF_ERROR(co_await CheckNobodyAppends(store, header->header));
+      co_return OkStatus();
+    }
     const Status status = co_await store->Adopt(blob, dead ? kWaitForDead : kWaitForRunning);
     // Sealed: of a dead holder nothing lands any more, a living one begins a new epoch.
     if (status.code() == Code::kFenced) {

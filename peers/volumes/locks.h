@@ -58,8 +58,8 @@ class Locks {
   Task<Status> CheckGone(Store* store, Uuid incarnation, Uuid uuid, std::string name,
                          std::optional<BlobId>* adopted);
   // Ok, with the current blob adopted, if nobody has the volume open and nothing is in flight.
-  // kBusy if somebody may have. `dead`: the holder's process is known to have ended. A blob or
-  // journal that is lost proves nothing and is not made anew: kCorrupt, unless `dead`.
+  // kBusy if somebody may have. `dead`: the holder's process is known to have ended. A blob that is
+  // lost is not made anew: then the journal is the proof, and kCorrupt if that is lost, too.
   Task<Status> ProveGone(Store* store, Uuid uuid, bool dead, std::optional<BlobId>* adopted);
   // kBusy if a live incarnation other than `except` is in the lock.
   Task<Status> CheckNobodyIn(Store* store, LockRecord lock, std::string name, Uuid except);

@@ -203,7 +203,11 @@ Task<Status> MapServer::Do(const RpcCall& call, MapBarrierOp& op) {
 
 Task<Status> MapServer::Do(const RpcCall& call, MapPreparePinOp& op) {
   CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kChange));
-  co_return co_await use->PreparePin(std::move(op.change));
+  // A pin must not find half of what it prepares.
+  ++use.open->writing;
+  const Status status = co_await use->PreparePin(std::move(op.change));
+  --use.open->writing;
+  co_return status;
 }
 
 Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapPinOp& op) {
