@@ -7,9 +7,11 @@ namespace atl {
 namespace {
 
 constexpr int kPinAttempts = 10;
-// While this node may not write, for its lease was not renewed in time.
-constexpr int64_t kCheckpointPause = 100 * kMillisecond;
-constexpr int kCheckpointPauses = 300;
+// Between attempts of a checkpoint.
+constexpr int64_t kFirstPause = 100 * kMillisecond;
+constexpr int64_t kLastPause = kSecond;
+// How long writers wait for the room that a checkpoint does not make.
+constexpr int64_t kPatience = 30 * kSecond;
 
 }  // namespace
 
@@ -68,7 +70,9 @@ Task<Status> Composer::Pin(PinChange change) {
   for (int attempt = 0;; ++attempt) {
     CO_RETURN_IF_ERROR(CheckOpen());
     CO_RETURN_IF_ERROR(co_await CheckWritable());
-    CO_RETURN_IF_ERROR(co_await map_->PreparePin(*next));
+    const Status prepared = co_await map_->PreparePin(*next);
+    if (prepared.code() == Code::kFenced) co_return co_await Fail(prepared);
+    CO_RETURN_IF_ERROR(prepared);
     CO_RETURN_IF_ERROR(co_await Flush());  // Most of the work, while others go on.
     const int64_t before = env_->BootNs();
     co_await gate_.Close();
@@ -130,15 +134,24 @@ Task<void> Composer::Checkpoint() {
   co_await Yield{};
   const PinChange change;
   Status status = co_await Pin(change);
-  // Nothing has failed and nothing has changed, and the right to write may come back.
-  const auto refused = [&] { return status.code() == Code::kFenced && failed_.ok() && !closing_; };
-  for (int pause = 0; refused() && pause < kCheckpointPauses; ++pause) {
-    co_await env_->Sleep(kCheckpointPause);
+  // Nothing has failed and nothing has changed. There is room yet, and what was in the way may go:
+  // somebody makes space, the store is back, this node has its lease again.
+  const auto wanted = [&] {
+    return !status.ok() && status.code() != Code::kReadOnly && failed_.ok() && !closing_;
+  };
+  int64_t waited = 0;
+  for (int64_t pause = kFirstPause; wanted(); pause = std::min(2 * pause, kLastPause)) {
+    if (waited >= kPatience) {
+      (void)co_await Fail(status.With("checkpoint"));  // Better that they hear why.
+      break;
+    }
+    co_await env_->Sleep(pause);
+    // Without its lease the node does nothing, and says so to all who come.
+    const bool awaited = line_.is_locked() && status.code() != Code::kFenced;
+    waited = awaited ? waited + pause : 0;
     if (!closing_) status = co_await Pin(change);
   }
   checkpoint_scheduled_ = false;
-  // Writers wait for the room that did not come: better that they hear why.
-  if (!status.ok() && !closing_) (void)co_await Fail(status.With("checkpoint"));
 }
 
 Task<Status> Composer::Close() {

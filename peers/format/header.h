@@ -102,7 +102,8 @@ struct Header {
   Uuid epoch_store;         // Where the current blob and journal are.
   uint32_t generation = 0;  // Of the current journal; grows with each open and pin.
   // The current blob and journal were made, durably, before this header named them: if one of them
-  // is absent it is lost. Not set: nobody has opened what was made, cloned or rolled back.
+  // is absent it is lost. Not set: nobody has opened what was made, cloned or rolled back; or who
+  // did could not sync it.
   bool begun = false;
   uint32_t node_sequence = 0;  // Of the current node blob; 0: none yet.
   MapState map;

@@ -67,11 +67,22 @@ struct PinChange {
   bool begins_epoch() const { return new_epoch || snapshot.has_value(); }
 };
 
-// True if a Pin that ended so changed nothing.
+// True if a Pin that ended so changed nothing. Of the others: another node has the volume, or the
+// volume has failed, or it is not known what has become of the call.
 inline bool RefusedPin(const Status& status) {
-  const Code code = status.code();
-  return code == Code::kConflict || code == Code::kLimit || code == Code::kBusy ||
-         code == Code::kInvalid || code == Code::kNoSpace;
+  switch (status.code()) {
+    case Code::kInvalid:
+    case Code::kConflict:
+    case Code::kBusy:
+    case Code::kNoSpace:
+    case Code::kIo:
+    case Code::kCorrupt:
+    case Code::kLimit:
+    case Code::kPermission:
+      return true;
+    default:
+      return false;
+  }
 }
 
 class MapApi {
@@ -107,13 +118,13 @@ class MapApi {
   // The journal or the unfolded changes want to be checkpointed: pin soon.
   virtual bool wants_pin() const = 0;
   // Before the gate is closed: makes room for one more journal in the replay list, and all that the
-  // pin will begin, so that within the gate one swap of the header is left to do.
+  // pin will begin, so that within the gate one swap of the header is left to do. kFenced: another
+  // node has the volume. After any other error all is as before, and it may be tried again.
   virtual Task<Status> PreparePin(PinChange change) = 0;
   // With the gate closed and everything flushed: the step by which what is mapped changes as a
   // whole. When it ends well the geometry is the new one. kConflict: not prepared, or others have
-  // used it up since. After an error of RefusedPin nothing has
-  // changed; after any other it may have been done, and what is mapped as kOwn may be frozen: no
-  // write and no commit may follow.
+  // used it up since. After an error of RefusedPin nothing has changed; after any other it may have
+  // been done, and what is mapped as kOwn may be frozen: no write and no commit may follow.
   virtual Task<Status> Pin(PinChange change) = 0;
 
   // Other changes of the header, each durable when it ends.

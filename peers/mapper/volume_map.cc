@@ -301,16 +301,25 @@ bool VolumeMap::IsPrepared(bool new_epoch) const {
 
 Task<Status> VolumeMap::PrepareNext(bool new_epoch, bool durably) {
   const auto lock = co_await next_mutex_.Lock();
-  for (uint32_t ahead = 1; !IsPrepared(new_epoch); ++ahead) {
-    co_await AbandonNext();
-    const Status made = co_await MakeNext(new_epoch, ahead, durably);
-    if (!made.ok()) co_await AbandonNext();
+  for (uint32_t ahead = 1;; ++ahead) {
+    Status made;
+    if (!IsPrepared(new_epoch)) {
+      co_await AbandonNext();
+      made = co_await MakeNext(new_epoch, ahead, durably);
+    }
+    // Those who are admitted go on in it.
+    if (made.ok()) made = co_await next_->journal->Reserve(LengthFor(0, admitted_));
     // Held by somebody who was sealed out, or given up by the store after a failed sync.
     const bool taken = made.code() == Code::kBusy || made.code() == Code::kFenced;
-    if (!made.ok() && (!taken || ahead == kMostAhead)) co_return made;
+    if (taken || !next_ || !next_->made) co_await AbandonNext();
+    if (!taken) co_return made;
+    // Of the volume this says nothing: it is ours yet.
+    if (ahead == kMostAhead) {
+      co_return Status(Code::kUnavailable,
+                       fmt::format("volume {} cannot go on in any of the next {} journals: {}",
+                                   header_.header.name, ahead, made.message()));
+    }
   }
-  // Those who are admitted go on in it.
-  co_return co_await next_->journal->Reserve(LengthFor(0, admitted_));
 }
 
 Task<Status> VolumeMap::MakeNext(bool new_epoch, uint32_t ahead, bool durably) {
@@ -336,6 +345,7 @@ Task<void> VolumeMap::AbandonNext() {
   if (!next_) co_return;
   const Next gone = *std::exchange(next_, std::nullopt);
   Store& store = stores_->at(gone.slot);
+  (void)co_await store.TrimLog(gone.journal->log(), 0);
   co_await store.DisownLog(gone.journal->log());
   if (gone.new_blob) co_await store.Disown(gone.blob);
 }

@@ -75,7 +75,7 @@ Task<void> VolumeMap::DisownAll() {
   if (journal_) {
     Store& store = stores_->at(geometry_.slot);
     co_await store.DisownLog(journal_->log());
-    co_await store.Disown(geometry_.own);
+    co_await store.Disown(active_->journal.blob());
   }
   co_await AbandonNext();
   if (nodes_adopted_) {

@@ -152,7 +152,8 @@ class Store {
 
   // Makes this instance the only writer, creating the thing if it is absent. Ends only when nothing
   // that an earlier instance submitted can still happen. kBusy if another instance still holds it
-  // after `wait_ns`; kFenced if it is sealed. Adopting twice is harmless.
+  // after `wait_ns`; kFenced if it is sealed. Adopting twice is harmless. What was made is durable
+  // after a Sync, SyncLog of it, also if nothing was ever written to it.
   virtual Task<Status> Adopt(const BlobId& blob, int64_t wait_ns) = 0;
   virtual Task<Status> AdoptLog(const LogId& log, int64_t wait_ns) = 0;
   // Gives the right to write back, after what is in flight. Never an error if not adopted.

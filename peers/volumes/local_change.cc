@@ -157,13 +157,12 @@ Task<Status> LocalAtoll::GiveUpLost(NameRecord record) {
 Task<Result<ResourceInfo>> LocalAtoll::Rollback(ResourceRef ref, ResourceRef snapshot) {
   CO_ASSIGN_OR_RETURN(Located volume, co_await LocateVolume(std::move(ref), "rolled back"));
   if (volume.header.header.pending) {
-    // A node that died had begun it; who opens the volume finishes it.
+    // A node that died had begun it; who opens the volume finishes it first. What is in the way of
+    // the rest of the open may be what it is rolled back for.
     const ResourceRef same = ResourceRef::Of(volume.header.header.uuid);
-    {
-      auto use = co_await table_.Get(volume.slot, same.uuid);
-      if (!use.ok()) co_return use.status();
-    }
+    const Status opened = (co_await table_.Get(volume.slot, same.uuid)).status();
     CO_ASSIGN_OR_RETURN(volume, co_await LocateVolume(same, "rolled back"));
+    if (volume.header.header.pending) CO_RETURN_IF_ERROR(opened);
   }
   CO_ASSIGN_OR_RETURN(const Located source, co_await LocateSnapshot(std::move(snapshot)));
   const Header& header = volume.header.header;

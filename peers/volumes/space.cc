@@ -25,7 +25,7 @@ Task<Result<SpaceUse>> MeasureSpaceOf(StoreSet* stores, std::vector<Located> all
   for (const auto& [blob, store] : mine) {
     CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores->Find(store));
     const auto bytes = co_await stores->at(slot).Usage(blob);
-    if (bytes.code() == Code::kNotFound) continue;  // A current blob that was never written.
+    if (bytes.code() == Code::kNotFound) continue;  // Never made; or lost, as its open tells.
     if (!bytes.ok()) co_return bytes.status();
     use.true_bytes += *bytes;
     (users[blob] == 1 ? use.exclusive_bytes : use.shared_bytes) += *bytes;

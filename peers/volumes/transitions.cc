@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "peers/mapper/volume_map.h"
+
 namespace atl {
 
 Header NewVolume(const CreateSpec& spec, const Uuid& store, int64_t now_ns) {
@@ -128,9 +130,9 @@ Status ApplyRollback(const PendingOperation& pending, Header* volume) {
   }
   volume->map = pending.map;
   volume->size = pending.size;
-  // A holder that was sealed out may have prepared the next ones, and may hold them yet.
-  volume->epoch += 2;
-  volume->generation += 2;
+  // A holder that was sealed out may have prepared some of the next ones, and may hold them yet.
+  volume->epoch += VolumeMap::kMostAhead + 1;
+  volume->generation += VolumeMap::kMostAhead + 1;
   volume->begun = false;
   volume->refs += 1;
   volume->pending.reset();

@@ -177,14 +177,14 @@ OpenFile* BlobSet::FindReadable(const BlobId& id, uint32_t index, const Adopted*
   return table_.Find({.blob = id, .index = index, .writable = false});
 }
 
-Task<Result<Pin>> BlobSet::OpenForReading(BlobId id, uint32_t index) {
+Task<Result<Pin>> BlobSet::OpenForReading(BlobId id, uint32_t index, const Adopted* mine) {
   const auto work = [this, id, index]() -> Result<std::optional<Fd>> {
     ASSIGN_OR_RETURN(const Dir dir, OpenBlobDir(context_.blobs, id));
     return OpenBlobFileForReading(dir, index);
   };
   CO_ASSIGN_OR_RETURN(std::optional<Fd> fd, co_await context_.executor.Offload(work));
   // Somebody may have been quicker.
-  if (OpenFile* file = FindReadable(id, index, FindAdopted(id))) co_return Pin(file);
+  if (OpenFile* file = FindReadable(id, index, mine)) co_return Pin(file);
   if (!fd) co_return Pin();
   co_return Pin(table_.Insert({.blob = id, .index = index, .writable = false}, *std::move(fd)));
 }
@@ -227,7 +227,7 @@ Task<Status> BlobSet::Read(BlobId id, uint64_t offset, MutSpan out) {
     const FilePart part = FirstPart(offset, out.size());
     Pin file(FindReadable(id, part.index, mine));
     if (!file) {
-      CO_ASSIGN_OR_RETURN(file, co_await OpenForReading(id, part.index));
+      CO_ASSIGN_OR_RETURN(file, co_await OpenForReading(id, part.index, mine));
     }
     const MutSpan piece = out.first(part.length);
     if (file) {
@@ -354,7 +354,7 @@ Task<Status> BlobSet::Copy(BlobId from, BlobId to, ByteRange range) {
     const FilePart part = FirstPart(range.offset, range.length);
     Pin source(FindReadable(from, part.index, from_mine));
     if (!source) {
-      CO_ASSIGN_OR_RETURN(source, co_await OpenForReading(from, part.index));
+      CO_ASSIGN_OR_RETURN(source, co_await OpenForReading(from, part.index, from_mine));
     }
     if (source || mine->blob.files.test(part.index)) {
       CO_ASSIGN_OR_RETURN(const Pin target, co_await OpenForWriting(to, mine, part.index));
@@ -382,7 +382,7 @@ Task<Status> BlobSet::SyncFiles(BlobId id, Adopted* mine) {
     auto opened = co_await OpenForWriting(id, mine, index);
     if (!opened.ok()) {
       // A sealed file cannot be opened for writing, but it can be synced.
-      if (opened.code() == Code::kFenced) opened = co_await OpenForReading(id, index);
+      if (opened.code() == Code::kFenced) opened = co_await OpenForReading(id, index, mine);
       if (!opened.ok()) co_return Poison(mine, opened.status());
     }
     const Pin file = *std::move(opened);

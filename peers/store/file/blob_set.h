@@ -64,8 +64,8 @@ class BlobSet {
   // For a change; kFenced if this instance may not, or the poison.
   Result<Adopted*> Mine(const BlobId& id);
   Adopted* FindAdopted(const BlobId& id);
-  // Where file `index` is not open. A pin of none: it was never made.
-  Task<Result<Pin>> OpenForReading(BlobId id, uint32_t index);
+  // Where file `index` is not open. A pin of none: it was never made. `mine`: in use, or null.
+  Task<Result<Pin>> OpenForReading(BlobId id, uint32_t index, const Adopted* mine);
   Task<Result<Pin>> OpenForWriting(BlobId id, Adopted* mine, uint32_t index);
   // Only an adopted blob, `mine`, has files that are open for writing.
   OpenFile* FindReadable(const BlobId& id, uint32_t index, const Adopted* mine);

@@ -226,9 +226,10 @@ INSTANTIATE_TEST_SUITE_P(Operations, CrashSteps,
                            return name;
                          });
 
-// A rollback needs nothing finished before, by anybody: it is what a user does after a crash.
-// False once the snapshot ends before its `step`th call.
-bool RollBackAfterASnapshotCutAt(int step) {
+// A rollback needs nothing finished before, by anybody: it is what a user does after a crash, also
+// after one that took the current blob (`damaged`). False once the snapshot ends before its
+// `step`th call.
+bool RollBackAfterASnapshotCutAt(int step, bool damaged) {
   SCOPED_TRACE("step " + std::to_string(step));
   TestEnv env;
   MemoryWorld world;
@@ -236,6 +237,7 @@ bool RollBackAfterASnapshotCutAt(int step) {
   const Uuid incarnation = first->incarnation();
   Hands hands(&env, &first->atoll());
   SetUp(hands);
+  const Uuid volume = env.Run(first->atoll().Show(Hands::Ref("v"), false))->uuid;
   int calls = 0;
   first->hooks().after = [&](const StoreCall&) {
     if (++calls == step) first->store().Die();
@@ -248,6 +250,10 @@ bool RollBackAfterASnapshotCutAt(int step) {
   MemoryNode second(&env, &world);
   EXPECT_TRUE(env.Run(second.atoll().BuryPredecessor(incarnation)).ok());
   Hands again(&env, &second.atoll());
+  if (damaged) {
+    const auto header = env.Run(ReadHeader(&second.store(), volume, ReadFor::kAct));
+    EXPECT_TRUE(header.ok() && env.Run(second.store().Remove(header->header.blob())).ok());
+  }
   const Status status = again.Rollback("v", "s");
   EXPECT_TRUE(status.ok()) << status.ToString();
   EXPECT_EQ(again.Read("v", 5000, 4), "base");
@@ -257,9 +263,12 @@ bool RollBackAfterASnapshotCutAt(int step) {
 }
 
 TEST(CrashStepsAlone, ARollbackFinishesTheSnapshotThatADeadNodeHadBegun) {
-  int step = 1;
-  while (RollBackAfterASnapshotCutAt(step) && !::testing::Test::HasFailure()) ++step;
-  EXPECT_GE(step, 8) << "a snapshot has more calls than that";
+  for (const bool damaged : {false, true}) {
+    SCOPED_TRACE(damaged ? "damaged" : "whole");
+    int step = 1;
+    while (RollBackAfterASnapshotCutAt(step, damaged) && !::testing::Test::HasFailure()) ++step;
+    EXPECT_GE(step, 8) << "a snapshot has more calls than that";
+  }
 }
 
 }  // namespace

@@ -111,21 +111,26 @@ TEST_F(LostAnswer, ASnapshotOfWhichNobodyKnowsWhetherItWasMadeKeepsItsName) {
 }
 
 // The store refuses the change before it happens: that is no reason to close the volume.
-TEST_F(LostAnswer, APinForWhichThereIsNoSpaceLeavesTheVolumeWritable) {
-  MemoryNode node(&env_, &world_);
-  Hands hands(&env_, &node.atoll());
-  ASSERT_TRUE(hands.Create("v", kMiB).ok());
-  auto device = hands.Open("v");
-  ASSERT_TRUE(WriteGrain(device.get(), 0, 'a').ok());
-  node.hooks().fail = [](const StoreCall& call) -> Status {
-    return IsHeaderSwap(call) ? Status(Code::kNoSpace, "full") : OkStatus();
-  };
-  EXPECT_EQ(hands.Snap("v", "s").code(), Code::kNoSpace);
-  Mend(node);
-  EXPECT_TRUE(WriteGrain(device.get(), 1, 'b').ok());
-  EXPECT_TRUE(hands.Snap("v", "s").ok());
-  Close(device);
-  EXPECT_TRUE(node.Stop().ok());
+TEST_F(LostAnswer, APinThatTheStoreRefusesLeavesTheVolumeWritable) {
+  for (const Code code : {Code::kNoSpace, Code::kIo, Code::kPermission}) {
+    SCOPED_TRACE(RowOf(code).name);
+    MemoryWorld world;
+    MemoryNode node(&env_, &world);
+    Hands hands(&env_, &node.atoll());
+    ASSERT_TRUE(hands.Create("v", kMiB).ok());
+    auto device = hands.Open("v");
+    ASSERT_TRUE(WriteGrain(device.get(), 0, 'a').ok());
+    node.hooks().fail = [code](const StoreCall& call) -> Status {
+      return IsHeaderSwap(call) ? Status(code, "as told") : OkStatus();
+    };
+    EXPECT_EQ(hands.Snap("v", "s").code(), code);
+    Mend(node);
+    EXPECT_TRUE(WriteGrain(device.get(), 1, 'b').ok());
+    EXPECT_TRUE(hands.Snap("v", "s").ok()) << "the name is free";
+    Close(device);
+    EXPECT_EQ(hands.Read("s", kSubGrain, 1), "b");
+    EXPECT_TRUE(node.Stop().ok());
+  }
 }
 
 class LostFold : public LostAnswer, public ::testing::WithParamInterface<bool> {

@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "peers/mapper/volume_map.h"
 #include "tests/peers/volumes/node_harness.h"
 
 namespace atl {
@@ -216,6 +217,29 @@ TEST_F(Takeover, ARollbackThatWasOvertakenByAnOpenLeavesTheVolumeAlone) {
   EXPECT_TRUE(env_.Run(device->Flush()).ok());
   EXPECT_EQ(elsewhere_.Read("v", 0, 5), "later");
   env_.Run(CloseTask(device.get()));
+}
+
+// B was sealed out, and its process still holds all that it might have prepared to go on in.
+TEST_F(Takeover, ARollbackGoesOnInWhatNoEarlierHolderCanHavePrepared) {
+  ASSERT_TRUE(hands_.Write("v", 0, "then").ok());
+  ASSERT_TRUE(hands_.Snap("v", "s").ok());
+  ASSERT_TRUE(hands_.Write("v", 0, "more", true).ok());
+  ASSERT_TRUE(env_.Run(a_.atoll().Release(Hands::Ref("v"))).ok());
+  const auto found = env_.Run(ReadHeader(&a_.store(), uuid_, ReadFor::kAct));
+  ASSERT_TRUE(found.ok());
+  const Header& header = found->header;
+  for (uint32_t ahead = 1; ahead <= VolumeMap::kMostAhead; ++ahead) {
+    const uint32_t epoch = header.epoch + ahead, generation = header.generation + ahead;
+    ASSERT_TRUE(env_.Run(b_.store().Adopt(BlobId{uuid_, epoch, 0}, 0)).ok());
+    for (const uint32_t of : {header.epoch, epoch}) {
+      ASSERT_TRUE(env_.Run(b_.store().AdoptLog(LogId::Journal(uuid_, of, generation), 0)).ok());
+    }
+  }
+  const Status rolled = hands_.Rollback("v", "s");
+  ASSERT_TRUE(rolled.ok()) << rolled.ToString();
+  EXPECT_EQ(hands_.Read("v", 0, 4), "then");
+  EXPECT_TRUE(hands_.Write("v", 0, "next", true).ok());
+  EXPECT_EQ(hands_.Read("v", 0, 4), "next");
 }
 
 }  // namespace

@@ -141,6 +141,23 @@ TEST_F(OwnDiskTest, AttackM7PowerLossTakesNothingOfALogThatWasSynced) {
   EXPECT_EQ(now, data);
 }
 
+// Names nobody has written to yet are promised too: a header that names them says so.
+TEST_F(OwnDiskTest, AttackF13PowerLossTakesNeitherAnEmptyBlobNorAnEmptyLogThatWasSynced) {
+  const BlobId blob = Adopted(), again = Adopted();
+  const LogId log = LogId::Journal(executor_.NewUuid(), 1, 1);
+  ASSERT_OK(Run(store_->AdoptLog(log, 0)));
+  ASSERT_OK(Run(store_->Sync(blob)));
+  ASSERT_OK(Run(store_->SyncLog(log)));
+  Close();
+  Open({});
+  ASSERT_OK(Run(store_->Adopt(again, 0)));
+  ASSERT_OK(Run(store_->Sync(again)));
+  LosePower();
+  EXPECT_TRUE(Run(store_->Usage(blob)).ok());
+  EXPECT_TRUE(Run(store_->Usage(again)).ok()) << "made by an earlier instance";
+  EXPECT_TRUE(Run(store_->LogUsage(log)).ok());
+}
+
 TEST_F(OwnDiskTest, AttackR2PowerLossTakesNeitherRecordsNorTheirRemovalNorChunks) {
   const RecordKey kept = RecordKey::Of(RecordKind::kHeader, executor_.NewUuid());
   const RecordKey removed = RecordKey::Of(RecordKind::kHeader, executor_.NewUuid());

@@ -111,6 +111,27 @@ TEST_F(Lossy, ALogKeepsWhatWasSyncedAndAnyPartOfTheRest) {
   }
 }
 
+TEST_F(Lossy, AttackF13AnEmptyBlobOrLogIsKeptOnceItWasSynced) {
+  int lost = 0;
+  for (int seed = 1; seed <= kSeeds; ++seed) {
+    auto store = Open();
+    const BlobId blob{.owner = env.NewUuid(), .epoch = 1},
+        unsynced{.owner = env.NewUuid(), .epoch = 1};
+    const LogId log = LogId::Journal(env.NewUuid(), 1, 1);
+    ASSERT_OK(env.Run(store->Adopt(blob, 0)));
+    ASSERT_OK(env.Run(store->Adopt(unsynced, 0)));
+    ASSERT_OK(env.Run(store->AdoptLog(log, 0)));
+    ASSERT_OK(env.Run(store->Sync(blob)));
+    ASSERT_OK(env.Run(store->SyncLog(log)));
+    world.PowerLoss(seed);
+    store = Open();
+    ASSERT_TRUE(env.Run(store->Usage(blob)).ok());
+    ASSERT_TRUE(env.Run(store->LogUsage(log)).ok());
+    if (!env.Run(store->Usage(unsynced)).ok()) ++lost;
+  }
+  EXPECT_GT(lost, 0);
+}
+
 TEST_F(Lossy, APowerLossChangesTheCacheIdentityAndEndsEveryInstance) {
   auto store = Open();
   const CacheIdentity before = store->info().cache;
