@@ -344,9 +344,10 @@ template <typename V> void Fields(V& v, StoreState& x) {
 template <typename V> void Fields(V& v, GcReport& x) {
   v(x.blobs, x.logs, x.records, x.leftovers, x.freed_bytes, x.items);
 }
+template <typename V> void Fields(V& v, LatencyCount& x) { v(x.bucket, x.count); }
 template <typename V> void Fields(V& v, PortStats& x) {
   v(x.port, x.object, x.reads, x.writes, x.others, x.errors, x.read_bytes, x.write_bytes,
-    x.in_flight, x.p50_ns, x.p99_ns, x.max_ns);
+    x.in_flight, x.latency, x.max_ns);
 }
 template <typename V> void Fields(V& v, DeviceInfo& x) {
   v(x.uuid, x.name, x.size, x.logical_block, x.physical_block, x.read_only);

@@ -28,7 +28,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "xseg/relaxed.h"
+#include "xseg/base/relaxed.h"
 
 namespace atl {
 

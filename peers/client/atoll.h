@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "peers/client/device.h"
+#include "peers/client/port_stats.h"
 #include "xseg/base/status.h"
 #include "xseg/base/task.h"
 #include "xseg/base/uuid.h"
@@ -143,16 +144,6 @@ struct GcReport {
 enum class OpenMode : uint8_t {
   kReadWrite,  // Takes the volume's lock at the first write, see below.
   kReadOnly,
-};
-
-// One row of `atoll top`.
-struct PortStats {
-  std::string port;    // "nbd", "composer", "store default", ...
-  std::string object;  // A volume's name, or empty.
-  uint64_t reads = 0, writes = 0, others = 0, errors = 0;
-  uint64_t read_bytes = 0, write_bytes = 0;
-  uint64_t in_flight = 0;
-  int64_t p50_ns = 0, p99_ns = 0, max_ns = 0;
 };
 
 class Atoll {

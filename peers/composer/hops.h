@@ -3,14 +3,14 @@
 // Where the time of a volume's requests goes: a latency histogram for each hop inside of the
 // composer. For `atoll trace`.
 //
-// Threads: written by the composer's thread, readable by any (xseg/metrics.h).
+// Threads: written by the composer's thread, readable by any (xseg/base/latency.h).
 #pragma once
 
 #include <array>
 #include <string_view>
 
 #include "xseg/base/env.h"
-#include "xseg/metrics.h"
+#include "xseg/base/latency.h"
 
 namespace atl {
 

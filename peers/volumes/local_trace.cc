@@ -65,20 +65,18 @@ Task<Result<std::vector<PortStats>>> LocalAtoll::Stats() {
     const HopTimes& times = entry->composer->hops();
     const LatencySnapshot reads = Take(times.of(Hop::kRead));
     const LatencySnapshot writes = Take(times.of(Hop::kWrite));
+    const LatencySnapshot flushes = Take(times.of(Hop::kFlush));
     PortStats row;
     row.port = "composer";
     row.object = entry->composer->geometry().name;
     row.reads = reads.count;
     row.writes = writes.count;
-    row.others = Take(times.of(Hop::kFlush)).count;
+    row.others = flushes.count;
     row.read_bytes = entry->composer->read_bytes();
     row.write_bytes = entry->composer->write_bytes();
     row.errors = entry->composer->errors();
     row.in_flight = entry->composer->in_flight();
-    const LatencySnapshot& busier = reads.count > writes.count ? reads : writes;
-    row.p50_ns = busier.PercentileNs(0.5);
-    row.p99_ns = busier.PercentileNs(0.99);
-    row.max_ns = static_cast<int64_t>(std::max(reads.max_ns, writes.max_ns));
+    row.SetLatency(reads.With(writes).With(flushes));
     rows.push_back(std::move(row));
   }
   co_return rows;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `atoll top`: the counters of all ports, and what they grew by between two looks.
+// `atoll top`: the counters of all ports, and what they grew by between two looks. Latencies are
+// those of the requests that ended in between; the errors are counted from the beginning.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -39,11 +40,11 @@ Cell SpeedCell(std::string key, double rate) {
 }
 Cell BytesCell(std::string key, uint64_t bytes) { return SizeCell(std::move(key), bytes); }
 
-void AddCommon(Row& row, const PortStats& now) {
+void AddCommon(Row& row, const PortStats& now, const LatencySnapshot& latency, int64_t max_ns) {
   row.push_back(CountCell("in_flight", now.in_flight));
-  row.push_back(LatencyCell("p50_ns", now.p50_ns));
-  row.push_back(LatencyCell("p99_ns", now.p99_ns));
-  row.push_back(LatencyCell("max_ns", now.max_ns));
+  row.push_back(LatencyCell("p50_ns", latency.PercentileNs(0.5)));
+  row.push_back(LatencyCell("p99_ns", latency.PercentileNs(0.99)));
+  row.push_back(LatencyCell("max_ns", max_ns));
   row.push_back(CountCell("errors", now.errors));
 }
 
@@ -55,7 +56,7 @@ Row TotalsRow(const PortStats& now) {
              CountCell("others", now.others),
              BytesCell("read_bytes", now.read_bytes),
              BytesCell("write_bytes", now.write_bytes)};
-  AddCommon(row, now);
+  AddCommon(row, now, now.Latency(), static_cast<int64_t>(now.max_ns));
   return row;
 }
 
@@ -72,7 +73,8 @@ Row RatesRow(const PortStats& now, const PortStats& before, double seconds) {
              RateCell("others_per_s", Rate(now.others, before.others, seconds)),
              SpeedCell("read_per_s", Rate(now.read_bytes, before.read_bytes, seconds)),
              SpeedCell("written_per_s", Rate(now.write_bytes, before.write_bytes, seconds))};
-  AddCommon(row, now);
+  const LatencySnapshot latency = now.Latency().Since(before.Latency());
+  AddCommon(row, now, latency, latency.PercentileNs(1));
   return row;
 }
 
@@ -103,6 +105,7 @@ Result<T> Number(Context& context, std::string_view option, T fallback, T low, T
 Task<Status> PrintOnce(Context& context) {
   CO_ASSIGN_OR_RETURN(const auto stats, co_await context.node().Stats());
   std::vector<Row> rows;
+  rows.reserve(stats.size());
   for (const PortStats& row : stats) rows.push_back(TotalsRow(row));
   Print(RenderList(context.format(), TotalsRow({}), rows));
   co_return Status();

@@ -37,8 +37,8 @@ int main(int argc, char** argv) {
   executor.RunUntilDone(server.Stop(atl::StopMode::kNow));
   for (const auto& row : server.Stats()) {
     std::printf("%s: %lu reads, %lu writes, %lu others, %lu errors, p50 %ld ns, p99 %ld ns\n",
-                row.object.c_str(), row.reads, row.writes, row.others, row.errors, row.p50_ns,
-                row.p99_ns);
+                row.object.c_str(), row.reads, row.writes, row.others, row.errors,
+                row.Latency().PercentileNs(0.5), row.Latency().PercentileNs(0.99));
   }
   return 0;
 }

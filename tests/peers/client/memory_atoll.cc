@@ -23,7 +23,10 @@ ResourceInfo NewInfo(Env& env, const Uuid& uuid, ResourceKind kind, std::string 
 
 }  // namespace
 
-MemoryAtoll::MemoryAtoll(Env& env) : env_(env) { stats_.port = "memory"; }
+MemoryAtoll::MemoryAtoll(Env& env) : env_(env) {
+  stats_.port = "memory";
+  stats_.latency = {{.bucket = 9, .count = 5}};
+}
 MemoryAtoll::~MemoryAtoll() = default;
 
 Result<MemoryAtoll::VolumeRef> MemoryAtoll::Find(const ResourceRef& ref) {

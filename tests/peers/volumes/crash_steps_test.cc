@@ -13,8 +13,6 @@ namespace atl {
 namespace {
 
 using ::testing::AnyOf;
-using ::testing::Contains;
-using ::testing::Not;
 
 struct Scenario {
   std::string name;

@@ -7,8 +7,6 @@
 namespace atl {
 namespace {
 
-using ::testing::HasSubstr;
-
 class LostAnswer : public Disturbed {
  protected:
   // The next header swap happens and says that it did not.

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "peers/store/filter/forwarding_store.h"
 #include "peers/store/memory/memory_store.h"
@@ -131,7 +132,9 @@ class Hands {
  public:
   Hands(TestEnv* env, LocalAtoll* atoll) : env_(env), atoll_(atoll) {}
 
-  Result<ResourceInfo> Create(std::string name, uint64_t size) { return Create(name, size, New()); }
+  Result<ResourceInfo> Create(std::string name, uint64_t size) {
+    return Create(std::move(name), size, New());
+  }
   Result<ResourceInfo> Create(std::string name, uint64_t size, Uuid uuid) {
     CreateSpec spec;
     spec.uuid = uuid;
@@ -140,7 +143,7 @@ class Hands {
     return env_->Run(atoll_->Create(spec));
   }
   Result<ResourceInfo> Clone(std::string name, std::string snapshot, uint64_t size = 0) {
-    return Clone(name, snapshot, size, New());
+    return Clone(std::move(name), std::move(snapshot), size, New());
   }
   Result<ResourceInfo> Clone(std::string name, std::string snapshot, uint64_t size, Uuid uuid) {
     CreateSpec spec;
@@ -151,7 +154,7 @@ class Hands {
     return env_->Run(atoll_->Create(spec));
   }
   Result<ResourceInfo> Snap(std::string volume, std::string name) {
-    return Snap(volume, name, New());
+    return Snap(std::move(volume), std::move(name), New());
   }
   Result<ResourceInfo> Snap(std::string volume, std::string name, Uuid uuid) {
     SnapshotSpec spec;
@@ -160,15 +163,15 @@ class Hands {
     spec.name = std::move(name);
     return env_->Run(atoll_->Snapshot(spec));
   }
-  Status Remove(std::string name) { return env_->Run(atoll_->Remove(Ref(name))); }
-  Status Rollback(std::string name, std::string snapshot) {
+  Status Remove(const std::string& name) { return env_->Run(atoll_->Remove(Ref(name))); }
+  Status Rollback(const std::string& name, const std::string& snapshot) {
     return env_->Run(atoll_->Rollback(Ref(name), Ref(snapshot))).status();
   }
-  Status Resize(std::string name, uint64_t size) {
+  Status Resize(const std::string& name, uint64_t size) {
     return env_->Run(atoll_->Resize(Ref(name), size, true)).status();
   }
-  Status Rename(std::string name, std::string next) {
-    return env_->Run(atoll_->Rename(Ref(name), next)).status();
+  Status Rename(const std::string& name, std::string next) {
+    return env_->Run(atoll_->Rename(Ref(name), std::move(next))).status();
   }
   Status Write(std::string name, uint64_t offset, std::string text, bool flush = false) {
     return env_->Run(WriteTask(std::move(name), offset, std::move(text), flush));
@@ -177,7 +180,7 @@ class Hands {
   std::string Read(std::string name, uint64_t offset, size_t length) {
     return env_->Run(ReadTask(std::move(name), offset, length));
   }
-  std::unique_ptr<Device> Open(std::string name) {
+  std::unique_ptr<Device> Open(const std::string& name) {
     auto device = env_->Run(atoll_->Open(Ref(name), OpenMode::kReadWrite));
     EXPECT_TRUE(device.ok()) << device.status().ToString();
     return device.ok() ? *std::move(device) : nullptr;
