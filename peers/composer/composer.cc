@@ -18,7 +18,8 @@ Composer::Composer(Env* env, StoreSet* stores, BufferPool* buffers, std::unique_
       stores_(stores),
       buffers_(buffers),
       map_(std::move(map)),
-      right_(std::move(right)) {}
+      right_(std::move(right)),
+      retry_(*env) {}
 
 Composer::~Composer() { CHECK(ranges_.in_flight() == 0); }
 

@@ -27,6 +27,7 @@
 #include "peers/composer/zero_runs.h"
 #include "peers/mapper/map_api.h"
 #include "peers/store/store_set.h"
+#include "xseg/base/alarm.h"
 #include "xseg/base/buffer.h"
 #include "xseg/base/env.h"
 #include "xseg/base/sync.h"
@@ -157,6 +158,7 @@ class Composer {
   Mutex pin_mutex_;
   TaskGroup background_;
   bool checkpoint_scheduled_ = false;
+  Alarm retry_;           // Of a checkpoint that was refused.
   bool closing_ = false;  // No checkpoint begins any more.
   bool closed_ = false;   // Nobody comes in any more.
   uint64_t visitors_ = 0;

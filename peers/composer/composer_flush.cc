@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Flushes, pins and checkpoints.
+#include <spdlog/spdlog.h>
+
 #include "peers/composer/composer.h"
 
 namespace atl {
 namespace {
 
 constexpr int kPinAttempts = 10;
-// Between attempts of a checkpoint.
+// Between attempts of a checkpoint, while somebody waits for it and while nobody does.
 constexpr int64_t kFirstPause = 100 * kMillisecond;
 constexpr int64_t kLastPause = kSecond;
+constexpr int64_t kLastIdlePause = 60 * kSecond;
 // How long writers wait for the room that a checkpoint does not make.
 constexpr int64_t kPatience = 30 * kSecond;
 
@@ -70,6 +73,7 @@ Task<Status> Composer::Pin(PinChange change) {
   for (int attempt = 0;; ++attempt) {
     CO_RETURN_IF_ERROR(CheckOpen());
     CO_RETURN_IF_ERROR(co_await CheckWritable());
+    CO_RETURN_IF_ERROR(right_());
     const Status prepared = co_await map_->PreparePin(*next);
     if (prepared.code() == Code::kFenced) co_return co_await Fail(prepared);
     CO_RETURN_IF_ERROR(prepared);
@@ -134,28 +138,36 @@ Task<void> Composer::Checkpoint() {
   co_await Yield{};
   const PinChange change;
   Status status = co_await Pin(change);
-  // Nothing has failed and nothing has changed. There is room yet, and what was in the way may go:
-  // somebody makes space, the store is back, this node has its lease again.
-  const auto wanted = [&] {
-    return !status.ok() && status.code() != Code::kReadOnly && failed_.ok() && !closing_;
-  };
-  int64_t waited = 0;
-  for (int64_t pause = kFirstPause; wanted(); pause = std::min(2 * pause, kLastPause)) {
-    if (waited >= kPatience) {
+  if (!status.ok() && failed_.ok() && !closing_) {
+    spdlog::warn("{}: a checkpoint is tried again: {}", map_->geometry().name, status.ToString());
+  }
+  // Nothing has failed and nothing has changed, and what was in the way may go: somebody makes
+  // space, the store is back, this node has its lease again.
+  int64_t waiting_since_ns = 0;  // 0: nobody waits for it.
+  int64_t pause = kFirstPause;
+  while (!status.ok() && failed_.ok() && !closing_) {
+    const int64_t now_ns = env_->BootNs();
+    const bool without_lease = status.code() == Code::kFenced;
+    if (!line_.is_locked() || without_lease) {
+      waiting_since_ns = 0;
+    } else if (waiting_since_ns == 0) {
+      waiting_since_ns = now_ns;
+    } else if (now_ns - waiting_since_ns >= kPatience) {
       (void)co_await Fail(status.With("checkpoint"));  // Better that they hear why.
       break;
     }
-    co_await env_->Sleep(pause);
-    // Without its lease the node does nothing, and says so to all who come.
-    const bool awaited = line_.is_locked() && status.code() != Code::kFenced;
-    waited = awaited ? waited + pause : 0;
-    if (!closing_) status = co_await Pin(change);
+    // Who has to wait for room rings.
+    co_await retry_.Sleep(line_.is_locked() ? std::min(pause, kLastPause) : pause);
+    pause = std::min(2 * pause, kLastIdlePause);
+    if (closing_ || !map_->wants_pin()) break;  // A snapshot has made the room, or a resize.
+    status = co_await Pin(change);
   }
   checkpoint_scheduled_ = false;
 }
 
 Task<Status> Composer::Close() {
   closing_ = true;
+  retry_.Ring();
   co_await background_.Join();
   Status status;
   {

@@ -39,6 +39,7 @@ class Composer::Passage {
       const auto turn = co_await composer_->line_.Lock();
       // Nobody else waits for room with some of it in his hands: all others stand in line.
       while (!TryAdmit()) {
+        composer_->retry_.Ring();  // The checkpoint that makes room.
         const Status admitted = co_await composer_->map_->Admit();
         if (admitted.ok()) ++admitted_;
         CO_RETURN_IF_ERROR(composer_->CheckOpen());

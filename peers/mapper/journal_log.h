@@ -34,6 +34,8 @@ class JournalLog {
   // Takes space for everything up to `length`.
   Task<Status> Reserve(uint64_t length);
   uint64_t reserved() const { return reserved_; }
+  // Waits for reservations under way.
+  Task<void> Settle() { (void)co_await reserve_mutex_.Lock(); }
 
   Task<Status> Commit(JournalEntry entry);
   // Appends a barrier that covers `position` and makes the journal durable.

@@ -119,7 +119,8 @@ class MapApi {
   virtual bool wants_pin() const = 0;
   // Before the gate is closed: makes room for one more journal in the replay list, and all that the
   // pin will begin, so that within the gate one swap of the header is left to do. kFenced: another
-  // node has the volume. After any other error all is as before, and it may be tried again.
+  // node has the volume. After any other error nothing that is mapped has changed, and it may be
+  // tried again.
   virtual Task<Status> PreparePin(PinChange change) = 0;
   // With the gate closed and everything flushed: the step by which what is mapped changes as a
   // whole. When it ends well the geometry is the new one. kConflict: not prepared, or others have

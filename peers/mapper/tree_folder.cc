@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "peers/mapper/tree_folder.h"
 
+#include <utility>
+
 namespace atl {
 namespace {
 
@@ -12,10 +14,14 @@ constexpr uint64_t kStepsPerBreath = 64;
 
 Task<Status> NodeWriter::Flush() {
   if (out_.size() == 0) co_return OkStatus();
-  CO_RETURN_IF_ERROR(co_await store_->Append(log_, position_, out_.view()));
-  position_ += out_.size();
-  out_ = Encoder();
-  co_return OkStatus();
+  Bytes bytes = std::exchange(out_, Encoder()).Take();
+  const Status stored = co_await store_->Append(log_, position_, bytes);
+  if (stored.ok()) {
+    position_ += bytes.size();
+  } else {
+    doubtful_ = std::move(bytes);
+  }
+  co_return stored;
 }
 
 Task<Status> NodeWriter::FlushIfLarge() {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "peers/map/interval_map.h"
 #include "peers/mapper/map_tree.h"
@@ -29,11 +30,15 @@ class NodeWriter {
   SourceIndex index() const { return index_; }
   Encoder* out() { return &out_; }
 
-  // Hands on what was gathered if it is much, or all of it.
+  // Hands on what was gathered if it is much, or all of it. After one that fails the writer is
+  // done.
   Task<Status> FlushIfLarge();
   Task<Status> Flush();
   // The end of what the store has: where the next writer goes on.
   uint64_t position() const { return position_; }
+  // Bytes that the store may have there already, since their append has failed. The next writer
+  // begins with them: what was put once is never replaced by something else.
+  Bytes TakeDoubtful() { return std::move(doubtful_); }
 
  private:
   Store* store_;
@@ -41,6 +46,7 @@ class NodeWriter {
   SourceIndex index_;
   uint64_t position_;
   Encoder out_;
+  Bytes doubtful_;
 };
 
 class TreeFolder {

@@ -37,8 +37,9 @@ class VolumeMap final : public MapApi {
   static constexpr size_t kPinMemoryBytes = 32 * kMiB;
   static constexpr size_t kFoldLayers = 4;
   static constexpr uint64_t kFoldEntries = 64 * 1024;
-  // How many epochs or generations the next one may skip.
-  static constexpr uint32_t kMostAhead = 8;
+  // How many epochs or generations the next one may skip. Each failed sync of a new journal costs
+  // one until the store is opened anew.
+  static constexpr uint32_t kMostAhead = 64;
   // Sources kept free for node blobs and for what is not folded yet when a new epoch begins.
   static constexpr size_t kSourceMargin = 64;
 
@@ -123,19 +124,9 @@ class VolumeMap final : public MapApi {
   bool wants_fold() const;
   uint64_t frozen_entries() const;
 
-  // --- volume_map.cc
-  uint64_t FindRuns(GrainRange range, MapTree::Missing* missing);
-  bool AppendPieces(ByteRange range, MapPieces* out) const;
-  Status UnreadableSource() const;
-  void ApplyEntry(const JournalEntry& entry);
-  // What a journal has to have room for when `admitted` have come.
-  static uint64_t LengthFor(uint64_t position, uint64_t admitted);
+  // --- volume_map_pin.cc
   // No new epoch may begin: the rest of the table is for node blobs.
   bool is_near_source_limit() const;
-  // Swaps a header that is still of this generation.
-  Task<Status> SwapHeader(HeaderChange change);
-  // Finds out about a swap that is in doubt.
-  Task<Status> SettleDoubt();
   // What the next header will name is made, durably, before it does: what a header names is there,
   // or it is lost. If none comes it stays for the next attempt, or for the next open.
   Task<Status> PrepareNext(bool new_epoch, bool durably);
@@ -145,7 +136,21 @@ class VolumeMap final : public MapApi {
   Task<void> AbandonNext();
   // The header names it.
   void BeginNext();
-  Task<Status> GiveUpOld(LogId journal, std::optional<BlobId> blob);
+  // `length`: what counts of it.
+  Task<void> GiveUpOld(std::shared_ptr<JournalLog> journal, uint64_t length,
+                       std::optional<BlobId> blob);
+
+  // --- volume_map.cc
+  uint64_t FindRuns(GrainRange range, MapTree::Missing* missing);
+  bool AppendPieces(ByteRange range, MapPieces* out) const;
+  Status UnreadableSource() const;
+  void ApplyEntry(const JournalEntry& entry);
+  // What a journal has to have room for when `admitted` have come.
+  static uint64_t LengthFor(uint64_t position, uint64_t admitted);
+  // Swaps a header that is still of this generation.
+  Task<Status> SwapHeader(HeaderChange change);
+  // Finds out about a swap that is in doubt.
+  Task<Status> SettleDoubt();
 
   Env* env_;
   StoreSet* stores_;
@@ -186,6 +191,7 @@ class VolumeMap final : public MapApi {
   bool fold_scheduled_ = false;
   std::optional<Fold> doubtful_fold_;  // Maybe published.
   uint64_t node_position_ = 0;         // Where the current node blob goes on.
+  Bytes doubtful_nodes_;               // Maybe there already, from an append that failed.
   bool nodes_adopted_ = false;
   TaskGroup background_;
 

@@ -3,6 +3,8 @@
 // Checkpoints: the oldest layers become part of the tree.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "peers/mapper/tree_folder.h"
 #include "peers/mapper/volume_map.h"
 
@@ -90,12 +92,18 @@ Task<Status> VolumeMap::FoldLocked(size_t count) {
 
 Task<Result<VolumeMap::Fold>> VolumeMap::WriteFold(LogId log, SourceIndex index,
                                                    const IntervalMap* changes, bool rewrite_all) {
-  NodeWriter writer(&stores_->at(home_), log, index, node_position_);
+  Store& store = stores_->at(home_);
+  if (!doubtful_nodes_.empty()) {
+    CO_RETURN_IF_ERROR(co_await store.Append(log, node_position_, doubtful_nodes_));
+    node_position_ += std::exchange(doubtful_nodes_, {}).size();
+  }
+  NodeWriter writer(&store, log, index, node_position_);
   TreeFolder folder(&tree_, changes, &writer);
   if (rewrite_all) folder.RewriteAll();
   auto top = co_await folder.Fold();
   if (!top.ok()) {
     node_position_ = writer.position();
+    doubtful_nodes_ = writer.TakeDoubtful();
     co_return top.status();
   }
   auto root = table_.ToRoot(folder.counts());
@@ -108,10 +116,11 @@ Task<Result<VolumeMap::Fold>> VolumeMap::WriteFold(LogId log, SourceIndex index,
   }
   const Status written = co_await writer.Flush();
   node_position_ = writer.position();
+  doubtful_nodes_ = writer.TakeDoubtful();
   if (!root.ok()) co_return root.status();
   CO_RETURN_IF_ERROR(written);
   const auto length = static_cast<uint32_t>(encoded.size());
-  const RootPointer pointer{geometry_.uuid, log.epoch, stores_->at(home_).info().uuid,
+  const RootPointer pointer{geometry_.uuid, log.epoch, store.info().uuid,
                             place.offset,   length,    RootChecksum(encoded)};
   co_return Fold{pointer, *top, folder.counts()};
 }
@@ -125,6 +134,7 @@ void VolumeMap::ApplyFold(const Fold& fold) {
 Task<Status> VolumeMap::PublishFold(const Fold& fold) {
   const RootPointer old_root = header_.header.map.root;
   std::vector<ReplayJournal> folded;
+  folded.reserve(fold.layers);
   for (size_t i = 0; i < fold.layers; ++i) folded.push_back(layers_[i]->journal);
   co_return co_await SwapHeader([&](Header* header) -> Status {
     auto& replay = header->map.replay;

@@ -177,6 +177,7 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
     co_await store.DisownLog(LogId::Nodes(header.uuid, header.node_sequence));
     nodes_adopted_ = false;
     node_position_ = 0;
+    doubtful_nodes_.clear();
   }
   // In a store that cannot sync nothing can be begun; the volume is read-only then.
   const bool begun = synced.ok();

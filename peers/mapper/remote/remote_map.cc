@@ -206,7 +206,10 @@ Task<Status> RemoteMap::Pin(PinChange change) {
   MapPinOp op{handle_, std::move(change)};
   CO_ASSIGN_OR_RETURN(OpenMapState state, co_await link_->client->Call(link_->mapper, op));
   BeginJournal(state.position);
-  co_return Take(std::move(state));
+  const Status taken = Take(std::move(state));
+  if (taken.ok()) co_return taken;
+  // Not by its own code: it has been pinned, and to what is not known.
+  co_return Status(Code::kInternal, taken.ToString());
 }
 
 Task<Status> RemoteMap::Grow(uint64_t size) { return Change(MapGrowOp{handle_, size}); }

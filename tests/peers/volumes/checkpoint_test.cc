@@ -7,6 +7,8 @@
 namespace atl {
 namespace {
 
+using ::testing::HasSubstr;
+
 class CheckpointTest : public Disturbed {
  protected:
   static Task<Status> StopTask(LocalAtoll* atoll) { co_return co_await atoll->Shutdown(); }
@@ -117,149 +119,6 @@ TEST_F(CheckpointTest, AFoldThatFailsAtTheEndLosesNothing) {
   EXPECT_TRUE(next.Stop().ok());
 }
 
-// The lease ends while a checkpoint is under way, and comes back; while a writer waits for its
-// room, or nobody does.
-TEST_F(CheckpointTest, ACheckpointWaitsForALeaseThatComesBack) {
-  for (const bool awaited : {false, true}) {
-    SCOPED_TRACE(awaited ? "awaited" : "not awaited");
-    MemoryWorld world;
-    MemoryNode node(&env_, &world, {.lease_term_ns = 15 * kSecond});
-    Hands hands(&env_, &node.atoll());
-    ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
-    auto device = hands.Open("v");
-    Event synced;
-    int held = 0;
-    bool enough = false;
-    node.hooks().hold_before = [&](const StoreCall& call) -> Event* {
-      if (call.op != StoreOp::kSync || held++ != 1) return nullptr;
-      enough = !awaited;
-      return &synced;
-    };
-    const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
-    ASSERT_EQ(held, 2) << "the checkpoint flushes";
-    ASSERT_EQ(writer->ended, !awaited);
-    node.hooks().fail = [](const StoreCall& call) -> Status {
-      const auto* key = std::get_if<RecordKey>(&call.target);
-      if (key == nullptr || key->kind != RecordKind::kLease) return {};
-      return {Code::kUnavailable, "the store is away"};
-    };
-    env_.RunUntilIdleFor(20 * kSecond);
-    synced.Set();
-    env_.RunUntilIdleFor(60 * kSecond);
-    EXPECT_EQ(WriteGrain(device.get(), 9, 'x').code(), Code::kFenced) << "not without a lease";
-    EXPECT_EQ(writer->ended, !awaited);
-    enough = true;
-    node.hooks().fail = nullptr;
-    env_.RunUntilIdleFor(6 * kSecond);
-    EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
-    const Status written = WriteGrain(device.get(), 9, 'x');
-    EXPECT_TRUE(written.ok()) << written.ToString();
-    EXPECT_TRUE(hands.Snap("v", "s").ok());
-    Close(device);
-    EXPECT_TRUE(node.Stop().ok());
-  }
-}
-
-// Each step of a checkpoint at which the store may refuse. In the journal there is room yet.
-TEST_F(CheckpointTest, ACheckpointThatFailsIsTriedAgain) {
-  const auto next_log = [](const StoreCall& call) {
-    const auto* log = std::get_if<LogId>(&call.target);
-    return call.op == StoreOp::kAdoptLog && log->kind == LogKind::kJournal;
-  };
-  struct Step {
-    std::function<bool(const StoreCall&)> at;
-    Code code;
-  };
-  const Step steps[] = {
-      {next_log, Code::kNoSpace}, {next_log, Code::kIo},          {next_log, Code::kUnavailable},
-      {next_log, Code::kFenced},  {IsHeaderSwap, Code::kNoSpace}, {IsHeaderSwap, Code::kIo},
-  };
-  for (const Step& step : steps) {
-    SCOPED_TRACE(RowOf(step.code).name);
-    MemoryWorld world;
-    MemoryNode node(&env_, &world);
-    Hands hands(&env_, &node.atoll());
-    const auto made = hands.Create("v", 8 * kMiB);
-    ASSERT_TRUE(made.ok());
-    auto device = hands.Open("v");
-    ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
-    const auto before = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
-    ASSERT_TRUE(before.ok());
-    int refused = 0;
-    bool enough = false;
-    node.hooks().fail = [&](const StoreCall& call) -> Status {
-      if (!step.at(call)) return {};
-      ++refused;
-      enough = true;
-      return {step.code, "as told"};
-    };
-    const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
-    env_.RunUntilIdleFor(60 * kSecond);
-    EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
-    EXPECT_GT(refused, 3);
-    EXPECT_TRUE(WriteGrain(device.get(), 1, 'y').ok()) << "nobody has waited";
-    node.hooks().fail = nullptr;
-    env_.RunUntilIdleFor(2 * kSecond);
-    const auto after = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
-    ASSERT_TRUE(after.ok());
-    EXPECT_GT(after->header.generation, before->header.generation) << "it was made";
-    EXPECT_TRUE(WriteGrain(device.get(), 1, 'z').ok());
-    EXPECT_TRUE(hands.Snap("v", "s").ok());
-    Close(device);
-    EXPECT_EQ(hands.Read("v", kSubGrain, 1), "z");
-    EXPECT_TRUE(node.Stop().ok());
-  }
-}
-
-TEST_F(CheckpointTest, WhoWaitsForACheckpointThatNeverComesHearsWhy) {
-  MemoryNode node(&env_, &world_);
-  Hands hands(&env_, &node.atoll());
-  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
-  auto device = hands.Open("v");
-  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
-  node.hooks().fail = [](const StoreCall& call) -> Status {
-    return IsHeaderSwap(call) ? Status(Code::kNoSpace, "the disk is full") : OkStatus();
-  };
-  const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000));
-  env_.RunUntilIdleFor(29 * kSecond);
-  EXPECT_FALSE(writer->ended) << "there may be room yet";
-  env_.RunUntilIdleFor(10 * kSecond);
-  ASSERT_TRUE(writer->ended);
-  EXPECT_EQ(writer->status.code(), Code::kReadOnly);
-  EXPECT_THAT(writer->status.message(), ::testing::HasSubstr("the disk is full"));
-  node.hooks().fail = nullptr;
-  Close(device);
-  (void)node.Stop();
-  MemoryNode next(&env_, &world_);
-  const auto shown = env_.Run(next.atoll().Show(Hands::Ref("v"), false));
-  ASSERT_TRUE(shown.ok());
-  EXPECT_THAT(shown->read_only_reason, ::testing::HasSubstr("the disk is full"));
-  EXPECT_TRUE(next.Stop().ok());
-}
-
-// Another node has the volume: there is nothing to wait for.
-TEST_F(CheckpointTest, ACheckpointOfAVolumeThatWasTakenOverIsNotTriedAgain) {
-  MemoryNode node(&env_, &world_);
-  Hands hands(&env_, &node.atoll());
-  const auto made = hands.Create("v", 8 * kMiB);
-  ASSERT_TRUE(made.ok());
-  auto device = hands.Open("v");
-  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
-  auto header = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kAct));
-  ASSERT_TRUE(header.ok());
-  const HeaderChange take = [](Header* next) -> Status {
-    next->generation += 1;
-    return {};
-  };
-  ASSERT_TRUE(env_.Run(ChangeHeader(&env_, &node.store(), &*header, take)).ok());
-  const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000));
-  while (!writer->ended && env_.Step()) {
-  }
-  EXPECT_EQ(writer->status.code(), Code::kFenced) << writer->status.ToString();
-  Close(device);
-  (void)node.Stop();
-}
-
 // The fold that a full replay list asks for before a pin finds that another node has the volume.
 TEST_F(CheckpointTest, AFoldBeforeAPinThatFindsAnotherHolderFencesTheVolume) {
   MemoryNode node(&env_, &world_);
@@ -360,7 +219,7 @@ TEST_F(CheckpointTest, ASnapshotForWhichEveryNextNameIsHeldCostsTheSnapshotOnly)
   };
   const Status refused = hands.Snap("v", "s").status();
   EXPECT_EQ(refused.code(), Code::kUnavailable) << "the volume is not fenced";
-  EXPECT_THAT(refused.message(), ::testing::HasSubstr("given up"));
+  EXPECT_THAT(refused.message(), HasSubstr("given up"));
   EXPECT_TRUE(WriteGrain(device.get(), 0, 'b').ok());
   node.hooks().fail = nullptr;
   EXPECT_TRUE(hands.Snap("v", "t").ok());

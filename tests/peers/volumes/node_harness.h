@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Nodes over one memory medium, in virtual time: started, stopped, killed, cut from power.
+// Nodes over one memory medium, in virtual time: started, stopped, killed, cut from power. That
+// they keep to the contract of the store is checked in all that they do.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "peers/store/filter/checked_filter.h"
 #include "peers/store/filter/forwarding_store.h"
 #include "peers/store/memory/memory_store.h"
 #include "peers/volumes/local_atoll.h"
@@ -95,7 +97,8 @@ class MemoryNode {
     memory.max_delay_ns = options.max_delay_ns;
     auto store = std::make_unique<MemoryStore>(*env, memory);
     store_ = store.get();
-    auto filter = std::make_unique<HookFilter>(std::move(store));
+    auto checked = std::make_unique<CheckedFilter>(std::move(store));
+    auto filter = std::make_unique<HookFilter>(std::move(checked));
     filter_ = filter.get();
     NodeIdentity identity;
     identity.incarnation = env->NewUuid();

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Checkpoints that are refused while nothing is lost: they are tried again, for as long as it makes
+// sense.
+#include <set>
+
+#include "tests/peers/volumes/disturbed.h"
+
+namespace atl {
+namespace {
+
+using ::testing::HasSubstr;
+
+class CheckpointRetry : public Disturbed {};
+
+// The lease ends while a checkpoint is under way, and comes back; while a writer waits for its
+// room, or nobody does.
+TEST_F(CheckpointRetry, ACheckpointWaitsForALeaseThatComesBack) {
+  for (const bool awaited : {false, true}) {
+    SCOPED_TRACE(awaited ? "awaited" : "not awaited");
+    MemoryWorld world;
+    MemoryNode node(&env_, &world, {.lease_term_ns = 15 * kSecond});
+    Hands hands(&env_, &node.atoll());
+    ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
+    auto device = hands.Open("v");
+    Event synced;
+    int held = 0;
+    bool enough = false;
+    node.hooks().hold_before = [&](const StoreCall& call) -> Event* {
+      if (call.op != StoreOp::kSync || held++ != 1) return nullptr;
+      enough = !awaited;
+      return &synced;
+    };
+    const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
+    ASSERT_EQ(held, 2) << "the checkpoint flushes";
+    ASSERT_EQ(writer->ended, !awaited);
+    int made_blobs = 0;
+    node.hooks().fail = [&](const StoreCall& call) -> Status {
+      if (call.op == StoreOp::kAdopt) ++made_blobs;
+      const auto* key = std::get_if<RecordKey>(&call.target);
+      if (key == nullptr || key->kind != RecordKind::kLease) return {};
+      return {Code::kUnavailable, "the store is away"};
+    };
+    env_.RunUntilIdleFor(20 * kSecond);
+    synced.Set();
+    env_.RunUntilIdleFor(60 * kSecond);
+    EXPECT_EQ(WriteGrain(device.get(), 9, 'x').code(), Code::kFenced) << "not without a lease";
+    EXPECT_EQ(hands.Snap("v", "r").status().code(), Code::kFenced);
+    EXPECT_EQ(made_blobs, 0) << "nothing is prepared in vain";
+    EXPECT_EQ(writer->ended, !awaited);
+    enough = true;
+    node.hooks().fail = nullptr;
+    env_.RunUntilIdleFor(6 * kSecond);
+    EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
+    const Status written = WriteGrain(device.get(), 9, 'x');
+    EXPECT_TRUE(written.ok()) << written.ToString();
+    EXPECT_TRUE(hands.Snap("v", "s").ok());
+    Close(device);
+    EXPECT_TRUE(node.Stop().ok());
+  }
+}
+
+// Each step of a checkpoint at which the store may refuse. In the journal there is room yet.
+TEST_F(CheckpointRetry, ACheckpointThatFailsIsTriedAgain) {
+  const auto next_log = [](const StoreCall& call) {
+    const auto* log = std::get_if<LogId>(&call.target);
+    return call.op == StoreOp::kAdoptLog && log->kind == LogKind::kJournal;
+  };
+  struct Step {
+    std::function<bool(const StoreCall&)> at;
+    Code code;
+  };
+  const Step steps[] = {
+      {next_log, Code::kNoSpace},  {next_log, Code::kIo},          {next_log, Code::kUnavailable},
+      {next_log, Code::kFenced},   {IsHeaderSwap, Code::kNoSpace}, {IsHeaderSwap, Code::kIo},
+      {next_log, Code::kReadOnly},
+  };
+  for (const Step& step : steps) {
+    SCOPED_TRACE(RowOf(step.code).name);
+    MemoryWorld world;
+    MemoryNode node(&env_, &world);
+    Hands hands(&env_, &node.atoll());
+    const auto made = hands.Create("v", 8 * kMiB);
+    ASSERT_TRUE(made.ok());
+    auto device = hands.Open("v");
+    ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+    const auto before = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
+    ASSERT_TRUE(before.ok());
+    int refused = 0;
+    bool enough = false;
+    node.hooks().fail = [&](const StoreCall& call) -> Status {
+      if (!step.at(call)) return {};
+      ++refused;
+      enough = true;
+      return {step.code, "as told"};
+    };
+    const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
+    env_.RunUntilIdleFor(60 * kSecond);
+    EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
+    EXPECT_GT(refused, 3);
+    EXPECT_TRUE(WriteGrain(device.get(), 1, 'y').ok()) << "nobody has waited";
+    node.hooks().fail = nullptr;
+    env_.RunUntilIdleFor(60 * kSecond);
+    const auto after = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
+    ASSERT_TRUE(after.ok());
+    EXPECT_GT(after->header.generation, before->header.generation) << "it was made";
+    EXPECT_TRUE(WriteGrain(device.get(), 1, 'z').ok());
+    EXPECT_TRUE(hands.Snap("v", "s").ok());
+    Close(device);
+    EXPECT_EQ(hands.Read("v", kSubGrain, 1), "z");
+    EXPECT_TRUE(node.Stop().ok());
+  }
+}
+
+// Of a checkpoint that is refused, nothing is left to do once a snapshot has begun a new journal.
+TEST_F(CheckpointRetry, ASnapshotDoesWhatACheckpointCouldNot) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  const auto made = hands.Create("v", 8 * kMiB);
+  ASSERT_TRUE(made.ok());
+  auto device = hands.Open("v");
+  bool enough = false;
+  node.hooks().fail = [&](const StoreCall& call) -> Status {
+    if (!IsHeaderSwap(call) || !ComposerIsOpen(node)) return {};
+    enough = true;
+    return {Code::kNoSpace, "the disk is full"};
+  };
+  const auto first = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
+  ASSERT_TRUE(first->ended && first->status.ok());
+  env_.RunUntilIdleFor(10 * kSecond);
+  node.hooks().fail = nullptr;
+  EXPECT_TRUE(hands.Snap("v", "s").ok());
+  const auto before = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
+  env_.RunUntilIdleFor(100 * kSecond);
+  const auto after = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
+  ASSERT_TRUE(before.ok() && after.ok());
+  EXPECT_EQ(after->header.generation, before->header.generation);
+  Close(device);
+  EXPECT_TRUE(node.Stop().ok());
+}
+
+TEST_F(CheckpointRetry, WhoWaitsForACheckpointThatNeverComesHearsWhy) {
+  struct Refusal {
+    StoreOp op;
+    Code code;  // As of a full disk, and of a file system that was remounted read-only.
+  };
+  for (const Refusal& refusal : {Refusal{StoreOp::kSwapRecord, Code::kNoSpace},
+                                 Refusal{StoreOp::kAdoptLog, Code::kReadOnly}}) {
+    SCOPED_TRACE(RowOf(refusal.code).name);
+    MemoryWorld world;
+    MemoryNode node(&env_, &world);
+    Hands hands(&env_, &node.atoll());
+    ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
+    auto device = hands.Open("v");
+    ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+    node.hooks().fail = [&](const StoreCall& call) -> Status {
+      const bool refused = call.op == refusal.op && (IsHeaderSwap(call) || !IsOfRecord(call));
+      return refused ? Status(refusal.code, "as told") : OkStatus();
+    };
+    const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000));
+    env_.RunUntilIdleFor(29 * kSecond);
+    EXPECT_FALSE(writer->ended) << "there may be room yet";
+    env_.RunUntilIdleFor(10 * kSecond);
+    ASSERT_TRUE(writer->ended);
+    EXPECT_EQ(writer->status.code(), Code::kReadOnly);
+    EXPECT_THAT(writer->status.message(), HasSubstr("as told"));
+    node.hooks().fail = nullptr;
+    Close(device);
+    (void)node.Stop();
+    MemoryNode next(&env_, &world);
+    const auto shown = env_.Run(next.atoll().Show(Hands::Ref("v"), false));
+    ASSERT_TRUE(shown.ok());
+    EXPECT_THAT(shown->read_only_reason, HasSubstr("as told"));
+    EXPECT_TRUE(next.Stop().ok());
+  }
+}
+
+// A writer that comes to a full journal long after the last attempt does not wait for the next one.
+TEST_F(CheckpointRetry, WhoComesToAFullJournalHasTheCheckpointTriedAtOnce) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
+  auto device = hands.Open("v");
+  bool enough = false;
+  node.hooks().fail = [&](const StoreCall& call) -> Status {
+    if (!IsHeaderSwap(call) || !ComposerIsOpen(node)) return {};
+    enough = true;
+    return {Code::kNoSpace, "the disk is full"};
+  };
+  const auto first = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
+  ASSERT_TRUE(first->ended && first->status.ok());
+  env_.RunUntilIdleFor(100 * kSecond);
+  node.hooks().fail = nullptr;
+  const int64_t before_ns = env_.BootNs();
+  const Status written = env_.Run(ToggleMany(device.get(), 1, 100'000));
+  EXPECT_TRUE(written.ok()) << written.ToString();
+  EXPECT_LT(env_.BootNs() - before_ns, kSecond);
+  Close(device);
+  EXPECT_TRUE(node.Stop().ok());
+}
+
+// A journal whose sync has failed is given up by the store for as long as it lives.
+TEST_F(CheckpointRetry, ADiskThatCannotSyncNewJournalsForAWhileCostsTheirNumbersOnly) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  const auto made = hands.Create("v", 8 * kMiB);
+  ASSERT_TRUE(made.ok());
+  auto device = hands.Open("v");
+  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+  const auto before = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
+  ASSERT_TRUE(before.ok());
+  bool broken = true, enough = false;
+  std::set<LogId> given_up;
+  node.hooks().fail = [&](const StoreCall& call) -> Status {
+    const auto* log = std::get_if<LogId>(&call.target);
+    if (log == nullptr || *log == before->header.journal()) return {};
+    if (call.op == StoreOp::kAdoptLog && given_up.contains(*log)) {
+      return {Code::kFenced, "given up"};
+    }
+    if (call.op != StoreOp::kSyncLog || !broken) return {};
+    given_up.insert(*log);
+    enough = true;
+    return {Code::kIo, "as told"};
+  };
+  const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
+  env_.RunUntilIdleFor(300 * kSecond);
+  EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
+  EXPECT_GT(given_up.size(), 8u);
+  broken = false;
+  env_.RunUntilIdleFor(60 * kSecond);
+  const auto after = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
+  ASSERT_TRUE(after.ok());
+  EXPECT_GT(after->header.generation, before->header.generation);
+  EXPECT_TRUE(WriteGrain(device.get(), 1, 'z').ok());
+  Close(device);
+  EXPECT_TRUE(node.Stop().ok());
+}
+
+// Another node has the volume: there is nothing to wait for.
+TEST_F(CheckpointRetry, ACheckpointOfAVolumeThatWasTakenOverIsNotTriedAgain) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  const auto made = hands.Create("v", 8 * kMiB);
+  ASSERT_TRUE(made.ok());
+  auto device = hands.Open("v");
+  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+  auto header = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kAct));
+  ASSERT_TRUE(header.ok());
+  const HeaderChange take = [](Header* next) -> Status {
+    next->generation += 1;
+    return {};
+  };
+  ASSERT_TRUE(env_.Run(ChangeHeader(&env_, &node.store(), &*header, take)).ok());
+  const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000));
+  while (!writer->ended && env_.Step()) {
+  }
+  EXPECT_EQ(writer->status.code(), Code::kFenced) << writer->status.ToString();
+  Close(device);
+  (void)node.Stop();
+}
+
+}  // namespace
+}  // namespace atl
