@@ -59,19 +59,29 @@ Task<Status> Composer::CheckWritable() {
   co_return OkStatus();
 }
 
+void Composer::Lose(std::string why) {
+  if (!failed_.ok()) return;
+  failed_ = Status(Code::kFenced, fmt::format("volume {} is no longer this node's: {}",
+                                              map_->geometry().name, why));
+  spdlog::error("{}", failed_.message());
+  failure_ = failed_.ToString().substr(0, 512);
+  // Nothing is recorded: the volume is another one's.
+  map_->Abandon(failure_);
+  recorded_.Set();
+}
+
 Task<Status> Composer::Fail(Status status) {
   if (!failed_.ok()) co_return co_await Failed();
-  failure_ = status.ToString().substr(0, 512);
-  // A holder that lost its right has nothing to record: the volume is another one's.
   if (status.code() == Code::kFenced) {
-    failed_ = status;
-    map_->Abandon(failure_);
-  } else {
-    failed_ = Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}",
-                                                  map_->geometry().name, status.ToString()));
-    unrecorded_ = true;
-    co_await Record();
+    Lose(std::string(status.message()));
+    co_return failed_;
   }
+  failure_ = status.ToString().substr(0, 512);
+  failed_ = Status(Code::kReadOnly, fmt::format("volume {} is read-only: {}", map_->geometry().name,
+                                                status.ToString()));
+  spdlog::error("{}", failed_.message());
+  unrecorded_ = true;
+  co_await Record();
   recorded_.Set();
   co_return failed_;
 }
@@ -141,6 +151,7 @@ Task<Status> Composer::DoRead(uint64_t offset, MutSpan out) {
   MapPieces pieces;
   CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
   CO_RETURN_IF_ERROR(co_await ReadPieces(pieces, offset, out));
+  if (fenced()) co_return failed_;  // What was read may be the past.
   co_return right_();
 }
 

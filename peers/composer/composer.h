@@ -66,6 +66,13 @@ class Composer {
   // later, is told kUnavailable. The last call; nobody is inside any more when it ends.
   Task<Status> Close();
 
+  // Another one has the volume, or may have it: whoever is inside, waits or comes is told so,
+  // readers too. For good.
+  void Lose(std::string why);
+  bool fenced() const { return failed_.code() == Code::kFenced; }
+  // Why, if it is.
+  const Status& failed() const { return failed_; }
+
   // How long the gate was closed by the last pin.
   int64_t last_gate_ns() const { return last_gate_ns_; }
   const HopTimes& hops() const { return hops_; }

@@ -63,7 +63,7 @@ Task<Result<Located>> LocalAtoll::LocateSnapshot(ResourceRef ref) {
 
 ResourceInfo LocalAtoll::InfoOf(const Located& located) const {
   ResourceInfo info = Describe(located.header.header, stores_->at(located.slot).info().name);
-  info.open = table_.is_open(info.uuid);
+  info.open = table_.serves(info.uuid);
   return info;
 }
 

@@ -35,8 +35,8 @@ Task<Result<ResourceInfo>> LocalAtoll::Resize(ResourceRef ref, uint64_t size, bo
 Task<Status> LocalAtoll::Shrink(const Located& located, uint64_t size) {
   const Uuid uuid = located.header.header.uuid;
   if (table_.users(uuid) > 0) {
-    co_return Status(Code::kBusy, fmt::format("{} is in use; an open volume cannot shrink",
-                                              located.header.header.name));
+    const Status in_use = co_await table_.CloseUnused(uuid, located.header.header.name);
+    if (!in_use.ok()) co_return in_use.With("an open volume cannot shrink");
   }
   auto use = co_await table_.Get(located.slot, uuid);
   if (!use.ok()) co_return use.status();
@@ -104,10 +104,6 @@ Task<Status> LocalAtoll::Remove(ResourceRef ref) {
   const std::string name = found.header.header.name;
   const Uuid uuid = found.header.header.uuid;
   Store& store = stores_->at(found.slot);
-  if (table_.is_held(uuid)) {
-    co_return Status(Code::kBusy,
-                     fmt::format("{} is held open; 'atoll close {}' first", name, name));
-  }
   const auto closed = co_await table_.Exclude(uuid, name);
   if (!closed.ok()) co_return closed.status();
   // Others take a remover without a lease for dead.
@@ -116,6 +112,9 @@ Task<Status> LocalAtoll::Remove(ResourceRef ref) {
   CO_RETURN_IF_ERROR(co_await locks_.MarkRemoving(&store, uuid, name));
   // Read again now that nobody can be in it any more.
   CO_ASSIGN_OR_RETURN(found.header, co_await ReadHeader(&store, uuid, ReadFor::kAct));
+  if (found.header.header.state == HeaderState::kRemoved) {
+    co_return Status(Code::kNotFound, name + " was removed meanwhile");
+  }
   // A snapshot that was decided and has no header yet must get it before its volume goes.
   if (const auto& pending = found.header.header.pending;
       pending && pending->kind == PendingKind::kSnapshot) {

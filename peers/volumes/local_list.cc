@@ -38,8 +38,10 @@ Task<Result<ResourcePage>> LocalAtoll::List(ListSpec spec) {
   std::map<Uuid, Status> damaged;
   CO_ASSIGN_OR_RETURN(const std::vector<Located> all, co_await AllLive(&damaged));
   std::map<Uuid, std::string> names;
+  std::map<Uuid, StoreSlot> slots;
   for (const Located& located : all) {
     names.emplace(located.header.header.uuid, located.header.header.name);
+    slots.emplace(located.header.header.uuid, located.slot);
   }
   ResourcePage page;
   for (const Located& located : all) {
@@ -85,6 +87,13 @@ Task<Result<ResourcePage>> LocalAtoll::List(ListSpec spec) {
   const uint32_t limit = std::clamp<uint32_t>(spec.limit, 1, 1000);
   page.last = page.items.size() <= limit;
   if (!page.last) page.items.resize(limit);
+  // Of what is shown: who has it.
+  for (ResourceInfo& info : page.items) {
+    const auto slot = slots.find(info.uuid);
+    if (slot == slots.end()) continue;
+    const auto lock = co_await locks_.Describe(&stores_->at(slot->second), info.uuid);
+    if (lock.ok()) info.holder = lock->holder;
+  }
   co_return page;
 }
 

@@ -34,9 +34,9 @@ Task<Status> CheckNobodyAppends(Store* store, Header header) {
 
 }  // namespace
 
-Task<Result<Locks::Versioned>> Locks::Read(Store* store, Uuid uuid) {
+Task<Result<Locks::Versioned>> Locks::Read(Store* store, Uuid uuid, ReadFor purpose) {
   const RecordKey key = RecordKey::Of(RecordKind::kLock, uuid);
-  auto record = co_await store->GetRecord(key, ReadFor::kAct);
+  auto record = co_await store->GetRecord(key, purpose);
   if (record.code() == Code::kNotFound) {
     Versioned free;
     free.record.resource = uuid;
@@ -198,6 +198,21 @@ Task<Status> Locks::AcquireReader(Store* store, Uuid uuid, std::string name) {
   co_return Contended(name);
 }
 
+Task<Status> Locks::CheckHeld(Store* store, Uuid uuid) {
+  CO_ASSIGN_OR_RETURN(const Versioned lock, co_await Read(store, uuid));
+  const LockRecord& record = lock.record;
+  const bool ours = record.mode == LockMode::kReaders
+                        ? std::ranges::count(record.readers, identity_->incarnation) > 0
+                        : record.holder == identity_->incarnation;
+  if (ours) co_return OkStatus();
+  CO_ASSIGN_OR_RETURN(const LockInfo info, co_await Describe(store, uuid));
+  co_return Status(Code::kFenced, info.holder.empty()
+                                      ? "its lock was broken by force"
+                                      : fmt::format("its lock was broken by force, and is held by "
+                                                    "{} now",
+                                                    info.holder));
+}
+
 Task<Status> Locks::Release(Store* store, Uuid uuid) {
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
     CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
@@ -306,7 +321,7 @@ Task<Status> Locks::Break(Store* store, Header header, bool force) {
 }
 
 Task<Result<LockInfo>> Locks::Describe(Store* store, Uuid uuid) {
-  CO_ASSIGN_OR_RETURN(const Versioned lock, co_await Read(store, uuid));
+  CO_ASSIGN_OR_RETURN(const Versioned lock, co_await Read(store, uuid, ReadFor::kLook));
   LockInfo info;
   info.generation = lock.record.generation;
   switch (lock.record.mode) {
@@ -328,7 +343,8 @@ Task<Result<LockInfo>> Locks::Describe(Store* store, Uuid uuid) {
     info.holder = lease.ok() ? fmt::format("{} (process {})", lease->node, lease->pid)
                              : lock.record.holder.ToString() + " (its lease has ended)";
   } else if (!lock.record.readers.empty()) {
-    info.holder = fmt::format("{} readers", lock.record.readers.size());
+    const size_t readers = lock.record.readers.size();
+    info.holder = fmt::format("{} reader{}", readers, readers == 1 ? "" : "s");
   }
   co_return info;
 }

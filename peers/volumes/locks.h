@@ -32,6 +32,9 @@ class Locks {
   Task<Status> ConfirmWriter(Store* store, Uuid uuid, std::string name);
   // Registers this incarnation as a reader of a snapshot.
   Task<Status> AcquireReader(Store* store, Uuid uuid, std::string name);
+  // Whether this incarnation has it yet, as writer or reader. kFenced if not, naming who has; after
+  // any other error it is not known.
+  Task<Status> CheckHeld(Store* store, Uuid uuid);
   // Undoes either; harmless if nothing is held.
   Task<Status> Release(Store* store, Uuid uuid);
 
@@ -52,7 +55,7 @@ class Locks {
     LockRecord record;
     uint64_t version = 0;
   };
-  Task<Result<Versioned>> Read(Store* store, Uuid uuid);
+  Task<Result<Versioned>> Read(Store* store, Uuid uuid, ReadFor purpose = ReadFor::kAct);
   Task<Status> Swap(Store* store, const Versioned& before, LockRecord next);
   // Ok if whoever `incarnation` was cannot write any more. `adopted`: the proof, if one was needed.
   Task<Status> CheckGone(Store* store, Uuid incarnation, Uuid uuid, std::string name,

@@ -6,6 +6,19 @@
 #include "peers/volumes/transitions.h"
 
 namespace atl {
+namespace {
+
+Status InUse(const std::string& name, uint64_t clients, bool held) {
+  if (clients == 0) {
+    return {Code::kBusy,
+            fmt::format("{} is held open on this node; 'atoll close {}' first", name, name)};
+  }
+  return {Code::kBusy,
+          fmt::format("{} is in use on this node by {} {}; disconnect {} first", name, clients,
+                      clients == 1 ? "client" : "clients", clients == 1 ? "it" : "them")};
+}
+
+}  // namespace
 
 OpenTable::Use::Use(OpenTable* table, std::shared_ptr<Entry> entry)
     : table_(table), entry_(std::move(entry)) {}
@@ -59,7 +72,8 @@ OpenTable::OpenTable(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* bu
       buffers_(buffers),
       identity_(identity),
       locks_(locks),
-      leases_(stores->size()) {}
+      leases_(stores->size()),
+      watch_(*env) {}
 
 OpenTable::~OpenTable() = default;
 
@@ -77,6 +91,12 @@ Task<Result<LeaseKeeper*>> OpenTable::Lease(StoreSlot slot) {
 bool OpenTable::is_open(const Uuid& uuid) const {
   const auto found = entries_.find(uuid);
   return found != entries_.end() && found->second->state != Entry::State::kExcluded;
+}
+
+bool OpenTable::serves(const Uuid& uuid) const {
+  const auto entry = Find(uuid);
+  const bool fenced = entry != nullptr && entry->composer != nullptr && entry->composer->fenced();
+  return is_open(uuid) && !fenced;
 }
 
 uint64_t OpenTable::users(const Uuid& uuid) const {
@@ -105,14 +125,22 @@ Task<Result<OpenTable::Use>> OpenTable::Get(StoreSlot slot, Uuid uuid) {
       ++entry->users;
       ++entry->turn;
       co_await entry->settled;
-      if (entry->status.ok()) co_return Use(this, entry);
-      co_return entry->status;
+      if (!entry->status.ok()) co_return entry->status;
+      Use use(this, entry);
+      co_await CheckLock(entry);
+      if (!use.alive()) continue;
+      if (!entry->composer->fenced()) co_return std::move(use);
+      if (entry->users > 1) co_return entry->composer->failed();
+      use.Leave();
+      (void)co_await Close(entry);
+      continue;
     }
     const auto entry = std::make_shared<Entry>();
     entry->uuid = uuid;
     entry->slot = slot;
     entry->users = 1;
     entries_.emplace(uuid, entry);
+    if (!std::exchange(watching_, true)) background_.Run(WatchLocks());
     entry->status = co_await Open(entry);
     entry->state = entry->status.ok() ? Entry::State::kOpen : Entry::State::kClosed;
     if (!entry->status.ok()) entries_.erase(uuid);
@@ -229,6 +257,24 @@ Task<Status> OpenTable::Settle(StoreSlot slot, Uuid uuid) {
   });
 }
 
+// --- Locks that others break -------------------------------------------------------------------
+
+Task<void> OpenTable::CheckLock(std::shared_ptr<Entry> entry) {
+  if (entry->state != Entry::State::kOpen || entry->composer->fenced()) co_return;
+  const Status held = co_await locks_->CheckHeld(&stores_->at(entry->slot), entry->uuid);
+  if (held.code() != Code::kFenced || entry->state != Entry::State::kOpen) co_return;
+  entry->composer->Lose(std::string(held.message()));
+  Unhold(entry->uuid);
+}
+
+Task<void> OpenTable::WatchLocks() {
+  while (true) {
+    co_await watch_.Sleep(identity_->lease_term_ns / 3);
+    if (shutting_down_) co_return;
+    for (const auto& [uuid, entry] : Snapshot()) co_await CheckLock(entry);
+  }
+}
+
 void OpenTable::Left(const std::shared_ptr<Entry>& entry) {
   if (entry->users > 0 || entry->state != Entry::State::kOpen || shutting_down_) return;
   background_.Run(CloseAfterLinger(entry, entry->turn));
@@ -268,9 +314,7 @@ Task<Status> OpenTable::CloseUnused(Uuid uuid, std::string name) {
     } else if (entry->state != Entry::State::kOpen) {
       co_await entry->closed;
     } else if (entry->users > 0) {
-      co_return Status(Code::kBusy,
-                       fmt::format("{} is in use on this node by {} {}", name, entry->users,
-                                   entry->users == 1 ? "client" : "clients"));
+      co_return InUse(name, entry->users - (is_held(uuid) ? 1 : 0), is_held(uuid));
     } else {
       co_return co_await Close(entry);
     }
@@ -299,7 +343,6 @@ Task<Status> OpenTable::OpenAndClose(StoreSlot slot, Uuid uuid) {
 }
 
 Task<Status> OpenTable::Hold(StoreSlot slot, Uuid uuid) {
-  if (held_.contains(uuid)) co_return OkStatus();
   auto use = co_await Get(slot, uuid);
   if (!use.ok()) co_return use.status();
   held_[uuid] = *std::move(use);
@@ -310,6 +353,7 @@ void OpenTable::Unhold(const Uuid& uuid) { held_.erase(uuid); }
 
 Task<Status> OpenTable::Shutdown() {
   shutting_down_ = true;
+  watch_.Ring();
   held_.clear();
   Status status;
   while (!entries_.empty()) {

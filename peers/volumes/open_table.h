@@ -7,6 +7,9 @@
 //   absent --Get--> opening --> open --last user leaves--> lingering --> closing --> absent
 //   absent --Exclude--> excluded --> absent
 //
+// Their locks are looked at three times in the term of a lease, and whenever somebody joins. A lock
+// that somebody has broken is noticed so: nothing is served from the past any longer than that.
+//
 // Threads: one executor thread.
 #pragma once
 
@@ -19,6 +22,7 @@
 #include "peers/mapper/map_opener.h"
 #include "peers/volumes/locks.h"
 #include "peers/volumes/names.h"
+#include "xseg/base/alarm.h"
 
 namespace atl {
 
@@ -72,6 +76,8 @@ class OpenTable {
   Task<Result<Use>> Get(StoreSlot slot, Uuid uuid);
 
   bool is_open(const Uuid& uuid) const;
+  // Open, and not taken from this node.
+  bool serves(const Uuid& uuid) const;
   // Users besides lingering.
   uint64_t users(const Uuid& uuid) const;
   // It has failed, and its header could not be told why. It is not opened before that is recorded,
@@ -111,6 +117,10 @@ class OpenTable {
   // Finishes the pending operation of a volume whose lock we hold.
   Task<Status> Settle(StoreSlot slot, Uuid uuid);
   Task<Status> Close(std::shared_ptr<Entry> entry);
+  Task<void> WatchLocks();
+  // Finds out whether the lock of what is open is ours yet. If it is not, nothing is served any
+  // more.
+  Task<void> CheckLock(std::shared_ptr<Entry> entry);
   Task<void> CloseAfterLinger(std::shared_ptr<Entry> entry, uint64_t turn);
   void Left(const std::shared_ptr<Entry>& entry);
 
@@ -126,6 +136,8 @@ class OpenTable {
   std::vector<std::unique_ptr<LeaseKeeper>> leases_;
   Mutex lease_mutex_;
   TaskGroup background_;
+  Alarm watch_;  // Rung by Shutdown.
+  bool watching_ = false;
   bool shutting_down_ = false;
 };
 

@@ -53,6 +53,18 @@ Result<const NodeConfig*> Context::Config() {
   return &*config_;
 }
 
+Result<const NodeConfig*> Context::ConfigOfRunningNode() {
+  if (!config_of_running_) {
+    ASSIGN_OR_RETURN(const std::string path, FindConfig(invocation_.config));
+    Status wrong;
+    ASSIGN_OR_RETURN(config_of_running_, LoadConfigOfRunningNode(path, &wrong));
+    if (!wrong.ok()) {
+      fmt::print(stderr, "atoll: note: a node cannot be started from this: {}\n", wrong.message());
+    }
+  }
+  return &*config_of_running_;
+}
+
 Status Context::RunWithNode(Task<Status> (*verb)(Context&), int64_t answer_limit_ns) {
   Executor executor;
   executor_ = &executor;
@@ -62,7 +74,7 @@ Status Context::RunWithNode(Task<Status> (*verb)(Context&), int64_t answer_limit
 }
 
 Task<Status> Context::Connected(Task<Status> (*verb)(Context&), int64_t answer_limit_ns) {
-  CO_ASSIGN_OR_RETURN(const NodeConfig* config, Config());
+  CO_ASSIGN_OR_RETURN(const NodeConfig* config, ConfigOfRunningNode());
   auto node = RemoteAtoll::Connect(*executor_, config->control_socket());
   if (node.code() == Code::kUnavailable) {
     co_return Status(Code::kUnavailable,
@@ -102,7 +114,7 @@ Task<void> Context::HangUp(Alarm* alarm, int64_t limit_ns, Greeting* greeting) {
 }
 
 Status Context::NoAnswer() const {
-  const auto pid = RunningNode(*config_);
+  const auto pid = RunningNode(*config_of_running_);
   const std::string who = pid.ok() && *pid ? fmt::format(" (process {})", **pid) : "";
   return {Code::kTimeout,
           fmt::format("the node{} does not answer; 'atoll node stop --kill' ends it", who)};

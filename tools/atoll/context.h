@@ -48,6 +48,9 @@ class Context {
 
   // Found and read once.
   Result<const NodeConfig*> Config();
+  // The same for what asks or stops a node that runs: what is wrong with the file matters when the
+  // node is started the next time, and is a note on stderr.
+  Result<const NodeConfig*> ConfigOfRunningNode();
 
   // Of verbs with a node.
   RemoteAtoll& node() { return *node_; }
@@ -71,6 +74,7 @@ class Context {
 
   Invocation invocation_;
   std::optional<NodeConfig> config_;
+  std::optional<NodeConfig> config_of_running_;
   Executor* executor_ = nullptr;
   std::unique_ptr<RemoteAtoll> node_;
   bool wrong_usage_ = false;

@@ -207,7 +207,7 @@ Status NodeStart(Context& context) {
 
 Status NodeStop(Context& context) {
   ASSIGN_OR_RETURN(const int64_t timeout_ns, TimeoutNs(context));
-  ASSIGN_OR_RETURN(const NodeConfig* config, context.Config());
+  ASSIGN_OR_RETURN(const NodeConfig* config, context.ConfigOfRunningNode());
   const auto running = RunningNode(*config);
   if (!running.ok()) return OfNode(running.status());
   if (!*running) return OfNode(NotRunning(*config));
@@ -235,7 +235,7 @@ Status NodeRestart(Context& context) {
 }
 
 Status NodeShowStatus(Context& context) {
-  ASSIGN_OR_RETURN(const NodeConfig* config, context.Config());
+  ASSIGN_OR_RETURN(const NodeConfig* config, context.ConfigOfRunningNode());
   const auto running = RunningNode(*config);
   if (!running.ok()) return OfNode(running.status());
   if (*running) return context.RunWithNode(PrintStatus);

@@ -23,7 +23,7 @@ std::string Escape(std::string_view text, std::string_view kept) {
 std::string StateOf(const ResourceInfo& info) {
   if (!info.read_only_reason.empty()) return "read-only";
   if (info.open) return "open";
-  return info.holder.empty() ? "-" : "locked";
+  return info.holder.empty() ? "closed" : "locked";
 }
 
 Json SpaceJson(const ResourceInfo& info) {

@@ -36,7 +36,7 @@ constexpr OptionRow kCreate[] = {
     {"store", "STORE", "where it lives; else the default store, or the snapshot's", false,
      Words::kStore},
 };
-constexpr OptionRow kQuiet[] = {{"quiet", "", "names only, one a line"}};
+constexpr OptionRow kQuiet[] = {{"quiet", "", "names only, one a line, whatever the format"}};
 constexpr OptionRow kResize[] = {
     {"size", "SIZE", "the new size", true},
     {"force", "", "allow a smaller size, which cuts off what is beyond"},
@@ -107,8 +107,9 @@ constexpr VerbRow kVerbs[] = {
      VolumeRollback},
     {"volume", "import", kImport, kIntoStore, "make a volume of a raw image, holes kept",
      "FILE is a file or a block device. Holes and runs of zeros take no space in the volume. A\n"
-     "size that is no multiple of 512 is rounded up. If the import fails or is interrupted, the\n"
-     "half-made volume is removed.",
+     "size that is no multiple of 512 is rounded up. Until all of it is there and durable the\n"
+     "volume is called NAME.importing. If the import fails or is interrupted, that is removed; if\n"
+     "the process is killed, or the node dies, it stays: remove it and import again.",
      VolumeImport},
     {"volume", "export", kExport, kOverFile, "write a volume or a snapshot to a raw image",
      "The file is complete and durable, or absent. Parts that read as zero become holes. A volume\n"
@@ -144,7 +145,9 @@ constexpr VerbRow kVerbs[] = {
      kVolume,
      {},
      "take a volume's lock for this node before its first write",
-     "",
+     "The volume stays open, with or without clients, until 'atoll close', or until the node "
+     "stops:\n"
+     "a node that starts again has none of its volumes open.",
      OpenVolume},
     {"", "close", kVolume, {}, "give a volume's lock back", "", CloseVolume},
     {"", "lock", kVolume, {}, "take a volume's lock for this node and show it", "", LockVolume},

@@ -44,6 +44,26 @@ Status SetKey(Target& target, std::span<const KeyRow<Target>> rows, const IniEnt
                      fmt::format("unknown key '{}'{}", entry.key, Suggest(entry.key, known)));
 }
 
+NodeConfig EmptyConfig(const std::string& path) {
+  NodeConfig config;
+  config.file = path;
+  config.state_dir = ".";
+  config.nbd_socket = "nbd.sock";
+  return config;
+}
+
+// What is relative in it becomes absolute.
+void Locate(NodeConfig& config) {
+  const std::string folder = fs::path(config.file).parent_path().string();
+  config.state_dir = Absolute(folder, config.state_dir);
+  config.nbd_socket = Absolute(config.state_dir, config.nbd_socket);
+}
+
+void SetWhatIsKnown(NodeConfig& config, const IniSection& section) {
+  for (const IniEntry& entry : section.entries)
+    (void)SetKey(config, NodeKeys(), entry, config.file);
+}
+
 Status ReadNode(NodeConfig& config, const IniSection& section) {
   if (!section.name.empty()) return ConfigError(config.file, section.line, "[node] has no name");
   for (const IniEntry& entry : section.entries) {
@@ -155,14 +175,10 @@ Result<std::string> FindConfig(std::string_view given) {
 }
 
 Result<NodeConfig> ParseConfig(std::string_view text, const std::string& path) {
-  NodeConfig config;
-  config.file = path;
-  config.state_dir = ".";
-  config.nbd_socket = "nbd.sock";
+  NodeConfig config = EmptyConfig(path);
   ASSIGN_OR_RETURN(const auto sections, ParseIni(text, path));
   for (const IniSection& section : sections) RETURN_IF_ERROR(ReadSection(config, section));
-  config.state_dir = Absolute(fs::path(path).parent_path().string(), config.state_dir);
-  config.nbd_socket = Absolute(config.state_dir, config.nbd_socket);
+  Locate(config);
   if (config.stores.empty()) {
     // Most likely it was cut off; a store of its own choosing is the last thing a node should make.
     return Status(Code::kInvalid,
@@ -181,6 +197,23 @@ Result<NodeConfig> LoadConfig(const std::string& path) {
   const fs::path whole = fs::absolute(path, error);
   if (error) return Status::FromErrno(error.value(), path);
   return ParseConfig(text, whole.lexically_normal().string());
+}
+
+Result<NodeConfig> LoadConfigOfRunningNode(const std::string& path, Status* wrong) {
+  auto whole = LoadConfig(path);
+  *wrong = whole.status();
+  if (whole.code() != Code::kInvalid) return whole;
+  ASSIGN_OR_RETURN(const std::string text, ReadText(path));
+  std::error_code error;
+  NodeConfig config = EmptyConfig(fs::absolute(path, error).lexically_normal().string());
+  const auto sections = ParseIni(text, config.file);
+  if (!sections.ok()) return sections.status();
+  // Whatever cannot be understood is as if it were not there.
+  for (const IniSection& section : *sections) {
+    if (section.kind == "node") SetWhatIsKnown(config, section);
+  }
+  Locate(config);
+  return config;
 }
 
 std::string InitialConfig(Placement placement) {

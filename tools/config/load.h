@@ -17,7 +17,11 @@ Result<std::string> FindConfig(std::string_view given);
 
 // kInvalid: "file:line: what is wrong"; kNotFound: the file is absent.
 Result<NodeConfig> LoadConfig(const std::string& path);
-// As above for a text that is at hand; `path` must be absolute.
+// What is needed to talk to a node that was started from this file before somebody broke it: where
+// its state and its sockets are, and no stores. `wrong` is what is wrong with the file, if
+// anything.
+Result<NodeConfig> LoadConfigOfRunningNode(const std::string& path, Status* wrong);
+// As LoadConfig, for a text that is at hand; `path` must be absolute.
 Result<NodeConfig> ParseConfig(std::string_view text, const std::string& path);
 
 // A commented file that starts a node with one local store, for a state folder that holds it.

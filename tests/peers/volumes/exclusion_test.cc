@@ -100,6 +100,37 @@ TEST_F(Exclusion, AClientThatComesWhileItsVolumeIsRemovedIsTold) {
   env_.Run(CloseTask(device.get()));
 }
 
+TEST_F(Exclusion, OneOfSeveralRemovalsAtOnceSucceeds) {
+  ASSERT_TRUE(hands_.Create("v", kMiB).ok());
+  Outcome outcomes[3];
+  for (Outcome& outcome : outcomes) Spawn(RemoveTask(&node_.atoll(), &outcome));
+  Settle();
+  int removed = 0;
+  for (const Outcome& outcome : outcomes) {
+    ASSERT_TRUE(outcome.has_value());
+    if (outcome->ok()) ++removed;
+    if (!outcome->ok()) EXPECT_EQ(outcome->code(), Code::kNotFound) << outcome->ToString();
+  }
+  EXPECT_EQ(removed, 1);
+}
+
+TEST_F(Exclusion, WhatIsInTheWayIsNamedWithTheWayOut) {
+  ASSERT_TRUE(hands_.Create("v", kMiB).ok());
+  ASSERT_TRUE(hands_.Snap("v", "s").ok());
+  ASSERT_TRUE(env_.Run(node_.atoll().Acquire(Hands::Ref("v"))).ok());
+  for (const Status& status :
+       {hands_.Rollback("v", "s"), hands_.Remove("v"), hands_.Resize("v", kMiB / 2)}) {
+    EXPECT_EQ(status.code(), Code::kBusy) << status.ToString();
+    EXPECT_THAT(status.message(), ::testing::HasSubstr("'atoll close v' first"));
+  }
+  auto device = hands_.Open("v");
+  Bytes out(kSubGrain);
+  ASSERT_TRUE(env_.Run(device->Read(0, out)).ok());
+  EXPECT_THAT(hands_.Rollback("v", "s").message(),
+              ::testing::HasSubstr("by 1 client; disconnect it first"));
+  env_.Run(CloseTask(device.get()));
+}
+
 TEST_F(Exclusion, AClientThatComesWhileAnAdministratorEndsAReadOnlyStateMayWrite) {
   const auto made = hands_.Create("v", kMiB);
   ASSERT_TRUE(made.ok());

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "tests/peers/volumes/node_harness.h"
@@ -94,6 +95,26 @@ TEST_F(Listing, EqualNamesInTwoNamespacesAreNotLostAtTheBorderOfAPage) {
     for (const ResourceInfo& info : all) seen.emplace(info.name, info.name_space);
     EXPECT_EQ(all.size(), 6U) << "by pages of " << limit;
     EXPECT_EQ(seen.size(), 6U) << "by pages of " << limit;
+  }
+}
+
+TEST_F(Listing, WhoHasAVolumeElsewhereIsSaid) {
+  ASSERT_TRUE(hands_.Create("v", kMiB).ok());
+  ASSERT_TRUE(hands_.Create("w", kMiB).ok());
+  ASSERT_TRUE(hands_.Snap("w", "s").ok());
+  MemoryNode other(&env_, &world_, {.name = "b"});
+  ASSERT_TRUE(env_.Run(other.atoll().Acquire(Hands::Ref("v"))).ok());
+  ASSERT_TRUE(env_.Run(other.atoll().Acquire(Hands::Ref("s"))).ok());
+  std::map<std::string, std::string> holders;
+  for (const ResourceInfo& info : ListBy(2)) {
+    EXPECT_FALSE(info.open && info.name != "w") << info.name;
+    holders[info.name] = info.holder;
+  }
+  EXPECT_THAT(holders["v"], HasSubstr("b (process"));
+  EXPECT_EQ(holders["s"], "1 reader");
+  EXPECT_TRUE(other.Stop().ok());
+  for (const ResourceInfo& info : ListBy(2)) {
+    EXPECT_TRUE(info.open || info.holder.empty()) << info.name << " " << info.holder;
   }
 }
 

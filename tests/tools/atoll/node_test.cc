@@ -56,6 +56,35 @@ TEST(NodeCli, StartsOnceStopsAndSaysHowItIs) {
   EXPECT_EQ(world.Run({"node", "stop"}).exit_code, 1);
 }
 
+// Somebody edits the file of a node that runs, and errs.
+TEST(NodeCli, AMistakeInTheConfigurationKeepsNobodyFromAskingOrStoppingTheNode) {
+  CliWorld world;
+  world.WriteConfig();
+  ASSERT_EQ(world.Run({"node", "start"}).exit_code, 0);
+  const std::string right = ReadWhole(world.config());
+  const std::string mistakes[] = {right + "\nshape = round\n", right + "\n[stroe x]\n",
+                                  "[node]\nplacement = here\n"};
+  for (const std::string& mistake : mistakes) {
+    std::ofstream(world.config(), std::ios::trunc) << mistake;
+    for (const auto& verb : {std::vector<std::string>{"volume", "list"}, {"node", "status"}}) {
+      const CliResult asked = world.Run(verb);
+      EXPECT_EQ(asked.exit_code, 0) << asked.err;
+      EXPECT_NE(asked.err.find("note: a node cannot be started from this"), std::string::npos);
+    }
+    const CliResult restarted = world.Run({"node", "restart"});
+    EXPECT_EQ(restarted.exit_code, 1);
+    EXPECT_TRUE(restarted.is_one_line_error()) << restarted.err;
+    EXPECT_EQ(world.RunJson({"node", "status"}).json()["state"], "running");
+  }
+  EXPECT_EQ(world.Run({"node", "stop"}).exit_code, 0);
+  const CliResult started = world.Run({"node", "start"});
+  EXPECT_EQ(started.exit_code, 1);
+  EXPECT_NE(started.err.find("placement"), std::string::npos) << started.err;
+  const CliResult stopped = world.Run({"node", "status"});
+  EXPECT_EQ(stopped.exit_code, 1);
+  EXPECT_NE(stopped.err.find("no node is running"), std::string::npos) << stopped.err;
+}
+
 TEST(NodeCli, RestartsTheNodeOrAPeer) {
   CliWorld world;
   world.Start();

@@ -140,6 +140,56 @@ TEST_F(Transfer, AnInterruptedImportLeavesNoVolume) {
   EXPECT_EQ(world_.RunJson({"volume", "list"}).json().size(), 0u);
 }
 
+TEST_F(Transfer, AKilledImportLeavesWhatCannotBeTakenForAWholeVolume) {
+  world_.Start({{"write_delay_ms", "50"}});
+  const std::string image = world_.File("image");
+  const Fd fd(open(image.c_str(), O_WRONLY | O_CREAT, 0600));
+  const Bytes data(64 << 20, std::byte{1});
+  ASSERT_EQ(write(fd.get(), data.data(), data.size()), static_cast<ssize_t>(data.size()));
+  const pid_t import = world_.Spawn({"--config", world_.config(), "volume", "import", image, "v"},
+                                    world_.File("out"), world_.File("err"));
+  while (world_.RunJson({"volume", "list"}).json().empty()) usleep(1000);
+  const CliResult second = world_.Run({"volume", "import", image, "v"});
+  EXPECT_EQ(second.exit_code, 1);
+  EXPECT_NE(second.err.find("v.importing is there"), std::string::npos) << second.err;
+  ASSERT_EQ(kill(import, SIGKILL), 0);
+  WaitForExit(import);
+  EXPECT_EQ(world_.Run({"volume", "show", "v"}).exit_code, 1);
+  EXPECT_EQ(world_.RunJson({"volume", "show", "v.importing"}).exit_code, 0);
+  // It is closed a moment after its client has gone.
+  while (world_.Run({"volume", "remove", "v.importing"}).exit_code != 0) usleep(50'000);
+  ASSERT_EQ(world_.Run({"volume", "import", image, "v"}).exit_code, 0);
+  const auto list = world_.RunJson({"volume", "list"}).json();
+  ASSERT_EQ(list.size(), 1u);
+  EXPECT_EQ(list[0]["name"], "v");
+}
+
+TEST_F(Transfer, AnImportWhoseNameIsTakenMeanwhileLosesNothing) {
+  world_.Start({{"write_delay_ms", "50"}});
+  const std::string image = world_.File("image");
+  const Fd fd(open(image.c_str(), O_WRONLY | O_CREAT, 0600));
+  const Bytes data(16 << 20, std::byte{1});
+  ASSERT_EQ(write(fd.get(), data.data(), data.size()), static_cast<ssize_t>(data.size()));
+  const std::string long_name(200, 'n');
+  for (const std::string& name : {std::string("v"), long_name}) {
+    const pid_t import =
+        world_.Spawn({"--config", world_.config(), "volume", "import", image, name},
+                     world_.File("out"), world_.File("err"));
+    while (world_.RunJson({"volume", "list"}).json().empty()) usleep(1000);
+    const std::string unfinished = world_.RunJson({"volume", "list"}).json()[0]["name"];
+    EXPECT_TRUE(unfinished.ends_with(".importing")) << unfinished;
+    ASSERT_EQ(world_.Run({"volume", "create", name, "--size", "1M"}).exit_code, 0);
+    EXPECT_EQ(WaitForExit(import), 1);
+    const std::string err = ReadWhole(world_.File("err"));
+    EXPECT_NE(err.find("what was imported is volume " + unfinished), std::string::npos) << err;
+    ASSERT_EQ(
+        world_.Run({"volume", "export", unfinished, world_.File(name.substr(0, 9))}).exit_code, 0);
+    EXPECT_EQ(ReadWhole(world_.File(name.substr(0, 9))), ReadWhole(image));
+    ASSERT_EQ(world_.Run({"volume", "remove", name}).exit_code, 0);
+    ASSERT_EQ(world_.Run({"volume", "remove", unfinished}).exit_code, 0);
+  }
+}
+
 TEST_F(Transfer, AnExportReplacesNothingWithoutForce) {
   world_.Start();
   ASSERT_EQ(world_.Run({"volume", "create", "v", "--size", "1M"}).exit_code, 0);

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A lock that is broken by force while its holder lives and goes on renewing its lease: the holder
+// notices, and serves nothing from the past.
+#include "tests/peers/volumes/disturbed.h"
+
+namespace atl {
+namespace {
+
+using ::testing::HasSubstr;
+
+class LostLock : public Disturbed {
+ protected:
+  void SetUp() override { ASSERT_TRUE(a_hands_.Create("v", 8 * kMiB).ok()); }
+  void TearDown() override {
+    (void)a_.Stop();
+    EXPECT_TRUE(b_.Stop().ok());
+  }
+  Status Force(const std::string& name) {
+    return env_.Run(b_.atoll().BreakLock(Hands::Ref(name), true));
+  }
+  Status ReadOf(Device* device) {
+    Bytes out(kSubGrain);
+    return env_.Run(device->Read(0, out));
+  }
+
+  MemoryNode a_{&env_, &world_, {.name = "a"}};
+  MemoryNode b_{&env_, &world_, {.name = "b"}};
+  Hands a_hands_{&env_, &a_.atoll()};
+  Hands b_hands_{&env_, &b_.atoll()};
+};
+
+TEST_F(LostLock, AHolderThatGoesOnRenewingItsLeaseServesNoReadsAnyMore) {
+  ASSERT_TRUE(a_hands_.Write("v", 0, "old", true).ok());
+  auto device = a_hands_.Open("v");
+  ASSERT_TRUE(ReadOf(device.get()).ok());
+  ASSERT_TRUE(Force("v").ok());
+  ASSERT_TRUE(b_hands_.Write("v", 0, "new", true).ok());
+  ASSERT_TRUE(env_.Run(b_.atoll().Acquire(Hands::Ref("v"))).ok());
+  env_.RunUntilIdleFor(6 * kSecond);
+  const Status read = ReadOf(device.get());
+  EXPECT_EQ(read.code(), Code::kFenced) << read.ToString();
+  EXPECT_THAT(read.message(), HasSubstr("no longer this node's"));
+  EXPECT_THAT(read.message(), HasSubstr("b (process"));
+  const auto shown = env_.Run(a_.atoll().Show(Hands::Ref("v"), false));
+  ASSERT_TRUE(shown.ok());
+  EXPECT_FALSE(shown->open);
+  EXPECT_THAT(a_hands_.Snap("v", "s").status().message(), HasSubstr("no longer this node's"));
+  // Who has it open yet has to go; then the node is as any other.
+  EXPECT_THAT(a_hands_.Read("v", 0, 3), HasSubstr("no longer this node's"));
+  Close(device);
+  EXPECT_THAT(a_hands_.Read("v", 0, 3), HasSubstr("in use by node b"));
+  ASSERT_TRUE(env_.Run(b_.atoll().Release(Hands::Ref("v"))).ok());
+  EXPECT_EQ(a_hands_.Read("v", 0, 3), "new");
+}
+
+TEST_F(LostLock, WhoComesLaterIsNeverShownThePast) {
+  ASSERT_TRUE(a_hands_.Write("v", 0, "old", true).ok());
+  ASSERT_TRUE(env_.Run(a_.atoll().Acquire(Hands::Ref("v"))).ok());
+  ASSERT_TRUE(Force("v").ok());
+  ASSERT_TRUE(b_hands_.Write("v", 0, "new", true).ok());
+  EXPECT_THAT(a_hands_.Read("v", 0, 3), HasSubstr("in use by node b")) << "at once";
+  ASSERT_TRUE(env_.Run(b_.atoll().Release(Hands::Ref("v"))).ok());
+  EXPECT_EQ(a_hands_.Read("v", 0, 3), "new");
+}
+
+TEST_F(LostLock, AHoldIsNotClaimedAfterItWasLost) {
+  ASSERT_TRUE(env_.Run(a_.atoll().Acquire(Hands::Ref("v"))).ok());
+  ASSERT_TRUE(Force("v").ok());
+  ASSERT_TRUE(env_.Run(b_.atoll().Acquire(Hands::Ref("v"))).ok());
+  const Status held = env_.Run(a_.atoll().Acquire(Hands::Ref("v")));
+  EXPECT_EQ(held.code(), Code::kBusy) << held.ToString();
+  EXPECT_THAT(held.message(), HasSubstr("in use by node b"));
+}
+
+TEST_F(LostLock, AWriterWhoWaitsForRoomIsTold) {
+  auto device = a_hands_.Open("v");
+  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+  a_.hooks().fail = [](const StoreCall& call) -> Status {
+    return IsHeaderSwap(call) ? Status(Code::kNoSpace, "full") : OkStatus();
+  };
+  const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000));
+  env_.RunUntilIdleFor(2 * kSecond);
+  ASSERT_FALSE(writer->ended);
+  ASSERT_TRUE(Force("v").ok());
+  env_.RunUntilIdleFor(6 * kSecond);
+  ASSERT_TRUE(writer->ended);
+  EXPECT_EQ(writer->status.code(), Code::kFenced) << writer->status.ToString();
+  a_.hooks().Clear();
+  Close(device);
+}
+
+TEST_F(LostLock, AReaderOfASnapshotIsToldBeforeItsBlocksMayGo) {
+  ASSERT_TRUE(a_hands_.Snap("v", "s").ok());
+  auto reader = a_hands_.Open("s");
+  ASSERT_TRUE(ReadOf(reader.get()).ok());
+  ASSERT_TRUE(Force("s").ok());
+  auto other = b_hands_.Open("s");
+  ASSERT_TRUE(ReadOf(other.get()).ok());
+  env_.RunUntilIdleFor(6 * kSecond);
+  EXPECT_EQ(ReadOf(reader.get()).code(), Code::kFenced);
+  EXPECT_TRUE(ReadOf(other.get()).ok());
+  Close(other);
+  Close(reader);
+  EXPECT_EQ(a_hands_.Read("s", 0, 1), std::string(1, '\0'));
+}
+
+// A store that does not answer proves nothing.
+TEST_F(LostLock, ALockThatCannotBeReadIsNotTakenForLost) {
+  auto device = a_hands_.Open("v");
+  ASSERT_TRUE(ReadOf(device.get()).ok());
+  int refused = 0;
+  a_.hooks().fail = [&refused](const StoreCall& call) -> Status {
+    const auto* key = std::get_if<RecordKey>(&call.target);
+    if (key == nullptr || key->kind != RecordKind::kLock) return {};
+    ++refused;
+    return {Code::kUnavailable, "away"};
+  };
+  env_.RunUntilIdleFor(60 * kSecond);
+  EXPECT_GE(refused, 10);
+  EXPECT_TRUE(ReadOf(device.get()).ok());
+  a_.hooks().Clear();
+  Close(device);
+}
+
+}  // namespace
+}  // namespace atl
