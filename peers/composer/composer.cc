@@ -60,14 +60,16 @@ Task<Status> Composer::CheckWritable() {
 }
 
 void Composer::Lose(std::string why) {
-  if (!failed_.ok()) return;
+  if (fenced()) return;
+  const bool first = failed_.ok();
   failed_ = Status(Code::kFenced, fmt::format("volume {} is no longer this node's: {}",
                                               map_->geometry().name, why));
   spdlog::error("{}", failed_.message());
-  failure_ = failed_.ToString().substr(0, 512);
-  // Nothing is recorded: the volume is another one's.
-  map_->Abandon(failure_);
   recorded_.Set();
+  if (!first) return;  // Why it is read-only is to be recorded yet, perhaps.
+  // Nothing is recorded: the volume is another one's.
+  failure_ = failed_.ToString().substr(0, 512);
+  map_->Abandon(failure_);
 }
 
 Task<Status> Composer::Fail(Status status) {

@@ -203,6 +203,45 @@ class Nodes(E2eTest):
         first.start()
         self.refused(first, "open", "shared", names=["shared", second.state])
 
+    def test_a_node_whose_lock_was_forced_serves_nothing_from_the_past(self):
+        settings = {("node", "lease_seconds"): 3}
+        first = self.started_node("first", settings)
+        second = self.started_node("second", {("store default", "path"): first.store, **settings})
+        first.ok("volume", "create", "shared", "--size", 8 * MIB)
+        first.ok("open", "shared")
+        client = Client(first.socket, "shared")
+        self.addCleanup(client.close)
+        client.write(0, b"1" * 4096)
+        client.flush()
+        if "cannot seal" in second.run("unlock", "--force", "shared").stderr:
+            self.skipTest("this file system has no immutable flag")
+        second.ok("open", "shared")
+        with Client(second.socket, "shared") as other:
+            self.assertEqual(other.read(0, 4096), b"1" * 4096)
+            other.write(0, b"2" * 4096)
+            other.flush()
+        # Who comes now is told at once, the client that was there within a third of the term.
+        self.refused(first, "lock", "shared", names=["shared"])
+        self.refused(first, "snapshot", "create", "shared", "s", names=["shared"])
+
+        def is_refused():
+            try:
+                client.read(0, 4096)
+            except NbdError:
+                return True
+            return False
+        self.wait_until("the client of the first node is told", is_refused, timeout=5)
+        self.assertIn("no longer this node's", first.log_text())
+        for row in first.json("volume", "list"):
+            self.assertEqual(row["state"], "locked")
+        self.refused(first, "open", "shared", names=["shared", "no longer this node's"])
+        client.close()
+        self.wait_until("the first node has let it go", lambda: second.state in
+                        first.run("open", "shared").stderr)
+        second.ok("close", "shared")
+        with Client(first.socket, "shared") as again:
+            self.assertEqual(again.read(0, 4096), b"2" * 4096)
+
     def test_snapshots_of_one_node_are_cloned_by_another_while_the_volume_is_in_use(self):
         first, second, client = self.pair()
         first.ok("snapshot", "create", "shared", "shared@1")

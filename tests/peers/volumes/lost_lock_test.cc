@@ -64,6 +64,24 @@ TEST_F(LostLock, WhoComesLaterIsNeverShownThePast) {
   EXPECT_EQ(a_hands_.Read("v", 0, 3), "new");
 }
 
+TEST_F(LostLock, AVolumeThatHasFailedBeforeServesNoReadsEither) {
+  auto device = a_hands_.Open("v");
+  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+  a_.hooks().fail = [](const StoreCall& call) -> Status {
+    return call.op == StoreOp::kSync ? Status(Code::kIo, "as told") : OkStatus();
+  };
+  EXPECT_EQ(env_.Run(device->Flush()).code(), Code::kReadOnly);
+  a_.hooks().Clear();
+  EXPECT_TRUE(ReadOf(device.get()).ok());
+  ASSERT_TRUE(Force("v").ok());
+  env_.RunUntilIdleFor(6 * kSecond);
+  EXPECT_EQ(ReadOf(device.get()).code(), Code::kFenced);
+  EXPECT_EQ(env_.Run(device->Flush()).code(), Code::kFenced);
+  Close(device);
+  EXPECT_THAT(env_.Run(b_.atoll().Show(Hands::Ref("v"), false))->read_only_reason,
+              HasSubstr("as told"));
+}
+
 TEST_F(LostLock, AHoldIsNotClaimedAfterItWasLost) {
   ASSERT_TRUE(env_.Run(a_.atoll().Acquire(Hands::Ref("v"))).ok());
   ASSERT_TRUE(Force("v").ok());

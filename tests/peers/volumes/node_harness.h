@@ -35,8 +35,6 @@ class HookFilter final : public ForwardingStore {
   explicit HookFilter(std::unique_ptr<Store> below) : ForwardingStore(std::move(below)) {}
   Hook before;
   Hook after;
-  // Awaited before the call reaches the store.
-  std::function<Task<void>(const StoreCall&)> hold;
   // Not ok: the call has happened, and its caller hears that instead.
   std::function<Status(const StoreCall&)> lose;
   // Not ok: the call is refused with that.
@@ -54,7 +52,6 @@ class HookFilter final : public ForwardingStore {
   // For a test whose variables go before its node stops.
   void Clear() {
     before = after = nullptr;
-    hold = nullptr;
     lose = fail = nullptr;
     stops = nullptr;
     hold_before = hold_after = nullptr;
@@ -63,7 +60,6 @@ class HookFilter final : public ForwardingStore {
  private:
   Task<Status> Before(const StoreCall& call) override {
     if (before) before(call);
-    if (hold) co_await hold(call);
     if (stops && stops(call)) {
       stops = nullptr;
       stopped.Set();

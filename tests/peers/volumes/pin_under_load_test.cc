@@ -24,14 +24,11 @@ class PinUnderLoad : public ::testing::Test {
 
   // From now on the next call of `op`, on a header if it is of a record, waits until Release.
   void HoldNext(StoreOp op) {
-    node_.hooks().hold = [this, op](const StoreCall& call) {
+    node_.hooks().hold_before = [this, op](const StoreCall& call) -> Event* {
       const auto* key = std::get_if<RecordKey>(&call.target);
       const bool it = call.op == op && (key == nullptr || key->kind == RecordKind::kHeader);
-      return Wait(it && !std::exchange(holds_, holds_ || it));
+      return it && !std::exchange(holds_, true) ? &released_ : nullptr;
     };
-  }
-  Task<void> Wait(bool held) {
-    if (held) co_await released_;
   }
   bool RunUntilHeld() {
     while (!holds_ && env_.Step()) {

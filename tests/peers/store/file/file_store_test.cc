@@ -252,6 +252,46 @@ TEST_F(FileStoreTest, AFailedSyncIsRememberedAfterADisown) {
   Close(*store);
 }
 
+// The descriptor of this process that is open at a path that ends so.
+int DescriptorOf(const std::string& end) {
+  for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    if (fs::read_symlink(entry.path(), gone).string().ends_with(end)) {
+      return std::stoi(entry.path().filename().string());
+    }
+  }
+  return -1;
+}
+
+TEST_F(FileStoreTest, AFailedSyncOfALogIsRememberedAfterADisown) {
+  const LogId log = LogId::Journal(executor.NewUuid(), 1, 1);
+  auto store = Open();
+  ASSERT_OK(Run(store->AdoptLog(log, 0)));
+  ASSERT_OK(Run(store->Append(log, 0, Pattern(4'096, 1))));
+  // For a moment it is something that cannot be synced.
+  const int descriptor = DescriptorOf(FileNameOf(log));
+  ASSERT_GE(descriptor, 0);
+  const Fd kept(dup(descriptor));
+  int pipe_ends[2];
+  ASSERT_EQ(pipe(pipe_ends), 0);
+  const Fd in(pipe_ends[0]);
+  const Fd out(pipe_ends[1]);
+  ASSERT_EQ(dup2(out.get(), descriptor), descriptor);
+  const Status first = Run(store->SyncLog(log));
+  ASSERT_EQ(dup2(kept.get(), descriptor), descriptor);
+  EXPECT_FALSE(first.ok());
+  EXPECT_FALSE(Run(store->SyncLog(log)).ok()) << "the kernel may have dropped what was not written";
+  executor.RunUntilDone(store->DisownLog(log));
+  EXPECT_FALSE(Run(store->SyncLog(log)).ok());
+  EXPECT_CODE(Code::kFenced, Run(store->AdoptLog(log, 0)));
+  Bytes now(4'096);
+  const auto got = Run(store->ReadLog(log, 0, now));
+  ASSERT_TRUE(got.ok());
+  EXPECT_EQ(now, Pattern(4'096, 1));
+  EXPECT_OK(Run(store->RemoveLog(log)));
+  Close(*store);
+}
+
 Task<void> AppendTask(Store* store, LogId log, ConstSpan data, Status* out) {
   *out = co_await store->Append(log, 0, data);
 }
