@@ -153,8 +153,7 @@ Task<Status> Composer::DoRead(uint64_t offset, MutSpan out) {
   MapPieces pieces;
   CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
   CO_RETURN_IF_ERROR(co_await ReadPieces(pieces, offset, out));
-  if (fenced()) co_return failed_;  // What was read may be the past.
-  co_return right_();
+  co_return StillOurs();
 }
 
 // --- Writing -------------------------------------------------------------------------------------
@@ -396,7 +395,7 @@ Task<Result<std::vector<DeviceExtent>>> Composer::Extents(ByteRange range, size_
     if (++steps % kStepsPerBreath == 0) co_await Yield{};
   }
   if (out.size() > limit) out.resize(limit);
-  CO_RETURN_IF_ERROR(right_());
+  CO_RETURN_IF_ERROR(StillOurs());
   co_return out;
 }
 

@@ -121,6 +121,8 @@ class Composer {
   // As of now: what was inside of the volume when the request was made may be behind its end.
   Status CheckRange(ByteRange range) const;
   Task<Status> CheckWritable();
+  // Before an answer is given: what was read is not the past of another one's volume.
+  Status StillOurs() const { return fenced() ? failed_ : right_(); }
   Task<Status> Translate(ByteRange range, MapPieces* out);
   Task<Status> ReadPieces(const MapPieces& pieces, uint64_t offset, MutSpan out);
   Task<void> ReadPiece(MapPiece piece, MutSpan out, Status* status);
@@ -165,7 +167,10 @@ class Composer {
   Mutex pin_mutex_;
   TaskGroup background_;
   bool checkpoint_scheduled_ = false;
-  Alarm retry_;           // Of a checkpoint that was refused.
+  Alarm retry_;          // Of a checkpoint that was refused.
+  bool idling_ = false;  // It sleeps long, since nobody waited for it.
+  // When the one who waits for the room that a checkpoint makes began to; 0: nobody does.
+  int64_t room_awaited_since_ns_ = 0;
   bool closing_ = false;  // No checkpoint begins any more.
   bool closed_ = false;   // Nobody comes in any more.
   uint64_t visitors_ = 0;

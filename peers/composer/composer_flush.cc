@@ -143,22 +143,23 @@ Task<void> Composer::Checkpoint() {
   }
   // Nothing has failed and nothing has changed, and what was in the way may go: somebody makes
   // space, the store is back, this node has its lease again.
-  int64_t waiting_since_ns = 0;  // 0: nobody waits for it.
-  int64_t pause = kFirstPause;
-  while (!status.ok() && failed_.ok() && !closing_) {
+  int64_t refused_since_ns = env_->BootNs();
+  for (int64_t pause = kFirstPause; !status.ok() && failed_.ok() && !closing_;
+       pause = std::min(2 * pause, kLastIdlePause)) {
     const int64_t now_ns = env_->BootNs();
-    const bool without_lease = status.code() == Code::kFenced;
-    if (!line_.is_locked() || without_lease) {
-      waiting_since_ns = 0;
-    } else if (waiting_since_ns == 0) {
-      waiting_since_ns = now_ns;
-    } else if (now_ns - waiting_since_ns >= kPatience) {
+    // Without its lease the node does nothing, and says so to all who come.
+    if (status.code() == Code::kFenced) refused_since_ns = now_ns;
+    const int64_t waited_ns = now_ns - std::max(refused_since_ns, room_awaited_since_ns_);
+    if (room_awaited_since_ns_ != 0 && waited_ns >= kPatience) {
       (void)co_await Fail(status.With("checkpoint"));  // Better that they hear why.
       break;
     }
-    // Who has to wait for room rings.
-    co_await retry_.Sleep(line_.is_locked() ? std::min(pause, kLastPause) : pause);
-    pause = std::min(2 * pause, kLastIdlePause);
+    co_await retry_.Sleep(std::min(pause, kLastPause));
+    if (pause > kLastPause && room_awaited_since_ns_ == 0 && !closing_) {
+      idling_ = true;  // Whoever begins to wait for room rings.
+      co_await retry_.Sleep(pause - kLastPause);
+      idling_ = false;
+    }
     if (closing_ || !map_->wants_pin()) break;  // A snapshot has made the room, or a resize.
     status = co_await Pin(change);
   }

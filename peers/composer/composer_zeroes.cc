@@ -33,6 +33,7 @@ Task<Status> Composer::DoWriteRuns(const WriteRuns& runs, uint64_t offset, Const
     co_await group.Join();
     CO_RETURN_IF_ERROR(outcome.status);
     if (outcome.stored) ++completed_;
+    CO_RETURN_IF_ERROR(co_await Failed());
     CO_RETURN_IF_ERROR(right_());
   }
   if (fua) co_return co_await Flush();

@@ -39,8 +39,10 @@ class Composer::Passage {
       const auto turn = co_await composer_->line_.Lock();
       // Nobody else waits for room with some of it in his hands: all others stand in line.
       while (!TryAdmit()) {
-        composer_->retry_.Ring();  // The checkpoint that makes room.
+        composer_->room_awaited_since_ns_ = composer_->env_->BootNs();
+        if (composer_->idling_) composer_->retry_.Ring();
         const Status admitted = co_await composer_->map_->Admit();
+        composer_->room_awaited_since_ns_ = 0;
         if (admitted.ok()) ++admitted_;
         CO_RETURN_IF_ERROR(composer_->CheckOpen());
         // Who hears here that the volume has failed must not hear it before the others.

@@ -25,6 +25,8 @@ Task<Result<ResourceInfo>> LocalAtoll::Resize(ResourceRef ref, uint64_t size, bo
   } else if (size > header.size) {
     auto use = co_await table_.Get(found.slot, header.uuid);
     if (!use.ok()) co_return use.status();
+    const auto turn = co_await use->exclusive().Lock();
+    CO_RETURN_IF_ERROR(use->CheckAlive());
     CO_RETURN_IF_ERROR(co_await use->composer().map().Grow(size));
   }
   co_return co_await Info(header.uuid, found.slot);
@@ -40,6 +42,8 @@ Task<Status> LocalAtoll::Shrink(const Located& located, uint64_t size) {
   }
   auto use = co_await table_.Get(located.slot, uuid);
   if (!use.ok()) co_return use.status();
+  const auto turn = co_await use->exclusive().Lock();
+  CO_RETURN_IF_ERROR(use->CheckAlive());
   Composer& composer = use->composer();
   const uint64_t before = composer.geometry().size;
   if (size >= before) co_return OkStatus();
@@ -60,7 +64,9 @@ Task<Result<ResourceInfo>> LocalAtoll::Rename(ResourceRef ref, std::string name)
   if (table_.is_open(header.uuid)) {
     // Its composer names itself in messages; and its copy of the header is refreshed by this.
     auto use = co_await table_.Get(found.slot, header.uuid);
-    if (use.ok() && use->composer().geometry().writable) {
+    if (!use.ok()) co_return co_await Info(header.uuid, found.slot);
+    const auto turn = co_await use->exclusive().Lock();
+    if (use->alive() && use->composer().geometry().writable) {
       CO_RETURN_IF_ERROR(co_await use->composer().map().SetName(header.name_space, name));
     }
   }

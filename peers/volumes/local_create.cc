@@ -116,6 +116,9 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   const Uuid volume_uuid = volume.header.header.uuid;
   auto use = co_await table_.Get(volume.slot, volume_uuid);
   if (!use.ok()) co_return use.status();
+  // One at a time: the volume has room for one pending operation.
+  const auto turn = co_await use->exclusive().Lock();
+  CO_RETURN_IF_ERROR(use->CheckAlive());
   Composer& composer = use->composer();
   const Header& header = composer.map().header();
   CO_RETURN_IF_ERROR(
@@ -127,8 +130,6 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   pending.time_ns = env_->WallNs();
   PinChange change;
   change.snapshot = pending;
-  // One at a time: the volume has room for one pending operation.
-  const auto turn = co_await use->exclusive().Lock();
   Status status = co_await composer.Pin(change);
   const Header volume_header = composer.map().header();
   const bool committed = volume_header.pending && volume_header.pending->uuid == spec.uuid;

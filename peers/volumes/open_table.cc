@@ -8,7 +8,7 @@
 namespace atl {
 namespace {
 
-Status InUse(const std::string& name, uint64_t clients, bool held) {
+Status InUse(const std::string& name, uint64_t clients) {
   if (clients == 0) {
     return {Code::kBusy,
             fmt::format("{} is held open on this node; 'atoll close {}' first", name, name)};
@@ -37,6 +37,10 @@ OpenTable::Use& OpenTable::Use::operator=(Use&& other) noexcept {
 
 bool OpenTable::Use::alive() const {
   return entry_ != nullptr && entry_->state == Entry::State::kOpen;
+}
+
+Status OpenTable::Use::CheckAlive() const {
+  return alive() ? OkStatus() : Status(Code::kUnavailable, "this node is stopping");
 }
 
 Composer& OpenTable::Use::composer() const { return *entry_->composer; }
@@ -73,7 +77,7 @@ OpenTable::OpenTable(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* bu
       identity_(identity),
       locks_(locks),
       leases_(stores->size()),
-      watch_(*env) {}
+      watches_(stores->size()) {}
 
 OpenTable::~OpenTable() = default;
 
@@ -140,7 +144,10 @@ Task<Result<OpenTable::Use>> OpenTable::Get(StoreSlot slot, Uuid uuid) {
     entry->slot = slot;
     entry->users = 1;
     entries_.emplace(uuid, entry);
-    if (!std::exchange(watching_, true)) background_.Run(WatchLocks());
+    if (auto& watch = watches_[slot]; !watch) {
+      watch = std::make_unique<Alarm>(*env_);
+      background_.Run(WatchLocks(slot, watch.get()));
+    }
     entry->status = co_await Open(entry);
     entry->state = entry->status.ok() ? Entry::State::kOpen : Entry::State::kClosed;
     if (!entry->status.ok()) entries_.erase(uuid);
@@ -260,18 +267,21 @@ Task<Status> OpenTable::Settle(StoreSlot slot, Uuid uuid) {
 // --- Locks that others break -------------------------------------------------------------------
 
 Task<void> OpenTable::CheckLock(std::shared_ptr<Entry> entry) {
-  if (entry->state != Entry::State::kOpen || entry->composer->fenced()) co_return;
-  const Status held = co_await locks_->CheckHeld(&stores_->at(entry->slot), entry->uuid);
-  if (held.code() != Code::kFenced || entry->state != Entry::State::kOpen) co_return;
-  entry->composer->Lose(std::string(held.message()));
+  if (entry->state != Entry::State::kOpen) co_return;
+  if (!entry->composer->fenced()) {
+    const Status held = co_await locks_->CheckHeld(&stores_->at(entry->slot), entry->uuid);
+    if (held.code() != Code::kFenced || entry->state != Entry::State::kOpen) co_return;
+    entry->composer->Lose(std::string(held.message()));
+  }
   Unhold(entry->uuid);
 }
 
-Task<void> OpenTable::WatchLocks() {
-  while (true) {
-    co_await watch_.Sleep(identity_->lease_term_ns / 3);
-    if (shutting_down_) co_return;
-    for (const auto& [uuid, entry] : Snapshot()) co_await CheckLock(entry);
+Task<void> OpenTable::WatchLocks(StoreSlot slot, Alarm* alarm) {
+  while (!shutting_down_) {
+    co_await alarm->Sleep(identity_->lease_term_ns / 3);
+    for (const auto& [uuid, entry] : Snapshot()) {
+      if (entry->slot == slot && !shutting_down_) co_await CheckLock(entry);
+    }
   }
 }
 
@@ -292,7 +302,9 @@ Task<void> OpenTable::CloseAfterLinger(std::shared_ptr<Entry> entry, uint64_t tu
 Task<Status> OpenTable::Close(std::shared_ptr<Entry> entry) {
   CHECK(entry->state == Entry::State::kOpen);
   entry->state = Entry::State::kClosing;
+  const auto turn = co_await entry->exclusive.Lock();
   Status status = co_await entry->composer->Close();
+  if (entry->composer->fenced()) status = OkStatus();  // Of another one's volume nothing is to do.
   if (entry->composer->failure_unrecorded()) {
     unrecorded_[entry->uuid] = entry->composer->read_only_reason();
   }
@@ -314,7 +326,7 @@ Task<Status> OpenTable::CloseUnused(Uuid uuid, std::string name) {
     } else if (entry->state != Entry::State::kOpen) {
       co_await entry->closed;
     } else if (entry->users > 0) {
-      co_return InUse(name, entry->users - (is_held(uuid) ? 1 : 0), is_held(uuid));
+      co_return InUse(name, entry->users - (is_held(uuid) ? 1 : 0));
     } else {
       co_return co_await Close(entry);
     }
@@ -353,7 +365,9 @@ void OpenTable::Unhold(const Uuid& uuid) { held_.erase(uuid); }
 
 Task<Status> OpenTable::Shutdown() {
   shutting_down_ = true;
-  watch_.Ring();
+  for (const auto& watch : watches_) {
+    if (watch) watch->Ring();
+  }
   held_.clear();
   Status status;
   while (!entries_.empty()) {

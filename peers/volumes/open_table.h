@@ -43,8 +43,11 @@ class OpenTable {
     explicit operator bool() const { return entry_ != nullptr; }
     // Open, and not being closed by a node that stops.
     bool alive() const;
+    // kUnavailable if not.
+    Status CheckAlive() const;
     Composer& composer() const;
-    // Held by who needs the volume's one pending operation.
+    // Held by who needs the volume's one pending operation, or its composer or map over more than
+    // one call: a node that stops closes the volume after that. `alive` is asked once it is held.
     Mutex& exclusive() const;
     void Leave();
 
@@ -117,7 +120,7 @@ class OpenTable {
   // Finishes the pending operation of a volume whose lock we hold.
   Task<Status> Settle(StoreSlot slot, Uuid uuid);
   Task<Status> Close(std::shared_ptr<Entry> entry);
-  Task<void> WatchLocks();
+  Task<void> WatchLocks(StoreSlot slot, Alarm* alarm);
   // Finds out whether the lock of what is open is ours yet. If it is not, nothing is served any
   // more.
   Task<void> CheckLock(std::shared_ptr<Entry> entry);
@@ -136,8 +139,7 @@ class OpenTable {
   std::vector<std::unique_ptr<LeaseKeeper>> leases_;
   Mutex lease_mutex_;
   TaskGroup background_;
-  Alarm watch_;  // Rung by Shutdown.
-  bool watching_ = false;
+  std::vector<std::unique_ptr<Alarm>> watches_;  // By store, from its first use; rung by Shutdown.
   bool shutting_down_ = false;
 };
 

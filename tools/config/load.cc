@@ -59,9 +59,14 @@ void Locate(NodeConfig& config) {
   config.nbd_socket = Absolute(config.state_dir, config.nbd_socket);
 }
 
-void SetWhatIsKnown(NodeConfig& config, const IniSection& section) {
-  for (const IniEntry& entry : section.entries)
-    (void)SetKey(config, NodeKeys(), entry, config.file);
+// Whether it says where the state is.
+bool SetWhatIsKnown(NodeConfig& config, const IniSection& section) {
+  bool located = false;
+  for (const IniEntry& entry : section.entries) {
+    const Status set = SetKey(config, NodeKeys(), entry, config.file);
+    if (set.ok() && entry.key == "state") located = true;
+  }
+  return located;
 }
 
 Status ReadNode(NodeConfig& config, const IniSection& section) {
@@ -208,10 +213,12 @@ Result<NodeConfig> LoadConfigOfRunningNode(const std::string& path, Status* wron
   NodeConfig config = EmptyConfig(fs::absolute(path, error).lexically_normal().string());
   const auto sections = ParseIni(text, config.file);
   if (!sections.ok()) return sections.status();
-  // Whatever cannot be understood is as if it were not there.
+  bool located = false;
   for (const IniSection& section : *sections) {
-    if (section.kind == "node") SetWhatIsKnown(config, section);
+    if (section.kind == "node" && SetWhatIsKnown(config, section)) located = true;
   }
+  // It may be the very line that is wrong, and then this would be another node.
+  if (!located) return *wrong;
   Locate(config);
   return config;
 }

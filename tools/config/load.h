@@ -19,7 +19,8 @@ Result<std::string> FindConfig(std::string_view given);
 Result<NodeConfig> LoadConfig(const std::string& path);
 // What is needed to talk to a node that was started from this file before somebody broke it: where
 // its state and its sockets are, and no stores. `wrong` is what is wrong with the file, if
-// anything.
+// anything. If the file does not say where the state is, that is the error: it might be another
+// node's.
 Result<NodeConfig> LoadConfigOfRunningNode(const std::string& path, Status* wrong);
 // As LoadConfig, for a text that is at hand; `path` must be absolute.
 Result<NodeConfig> ParseConfig(std::string_view text, const std::string& path);

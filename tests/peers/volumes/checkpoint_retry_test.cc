@@ -11,7 +11,23 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class CheckpointRetry : public Disturbed {};
+class CheckpointRetry : public Disturbed {
+ protected:
+  static Task<void> ReadOn(Device* device, const bool* over, Status* out) {
+    Bytes data(kSubGrain);
+    while (!*over && out->ok()) {
+      const Status status = co_await device->Read(100 * kSubGrain, data);
+      if (!status.ok()) *out = status;
+    }
+  }
+  static Task<Status> ReadMany(Device* device, int tasks, const bool* over) {
+    Status status;
+    TaskGroup group;
+    for (int i = 0; i < tasks; ++i) group.Run(ReadOn(device, over, &status));
+    co_await group.Join();
+    co_return status;
+  }
+};
 
 // The lease ends while a checkpoint is under way, and comes back; while a writer waits for its
 // room, or nobody does.
@@ -175,6 +191,37 @@ TEST_F(CheckpointRetry, WhoWaitsForACheckpointThatNeverComesHearsWhy) {
   }
 }
 
+// Whoever is held up for a moment by an attempt's closed gate does not wait for room.
+TEST_F(CheckpointRetry, WhoOnlyPassesByWhileItIsTriedAgainDoesNotEndThePatience) {
+  MemoryNode node(&env_, &world_, {.max_delay_ns = 20 * kMillisecond});
+  Hands hands(&env_, &node.atoll());
+  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
+  auto device = hands.Open("v");
+  ASSERT_TRUE(WriteGrain(device.get(), 100, 'x').ok());
+  bool enough = false;
+  node.hooks().fail = [&](const StoreCall& call) -> Status {
+    if (!IsHeaderSwap(call) || !ComposerIsOpen(node)) return {};
+    enough = true;
+    return {Code::kNoSpace, "the disk is full"};
+  };
+  const auto first = Begin(ToggleMany(device.get(), 16, 1'000'000, &enough));
+  while (!first->ended && env_.Step()) {
+  }
+  ASSERT_TRUE(first->ended && first->status.ok());
+  bool over = false;
+  const auto load = Begin(ReadMany(device.get(), 8, &over));
+  env_.RunUntilIdleFor(100 * kSecond);
+  over = true;
+  while (!load->ended && env_.Step()) {
+  }
+  EXPECT_TRUE(load->status.ok()) << load->status.ToString();
+  const Status written = WriteGrain(device.get(), 1, 'y');
+  EXPECT_TRUE(written.ok()) << written.ToString();
+  node.hooks().fail = nullptr;
+  Close(device);
+  EXPECT_TRUE(node.Stop().ok());
+}
+
 // A writer that comes to a full journal long after the last attempt does not wait for the next one.
 TEST_F(CheckpointRetry, WhoComesToAFullJournalHasTheCheckpointTriedAtOnce) {
   MemoryNode node(&env_, &world_);
@@ -182,13 +229,26 @@ TEST_F(CheckpointRetry, WhoComesToAFullJournalHasTheCheckpointTriedAtOnce) {
   ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
   auto device = hands.Open("v");
   bool enough = false;
-  node.hooks().fail = [&](const StoreCall& call) -> Status {
+  const auto refuse = [&](const StoreCall& call) -> Status {
     if (!IsHeaderSwap(call) || !ComposerIsOpen(node)) return {};
     enough = true;
     return {Code::kNoSpace, "the disk is full"};
   };
+  node.hooks().fail = refuse;
   const auto first = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
   ASSERT_TRUE(first->ended && first->status.ok());
+  env_.RunUntilIdleFor(100 * kSecond);
+  const auto writer = Begin(ToggleMany(device.get(), 1, 100'000));
+  env_.RunUntilIdleFor(20 * kSecond);
+  EXPECT_FALSE(writer->ended) << "its patience begins when it comes: " << writer->status.ToString();
+  node.hooks().fail = nullptr;
+  env_.RunUntilIdleFor(2 * kSecond);
+  EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
+  // Again, and nobody waits meanwhile.
+  enough = false;
+  node.hooks().fail = refuse;
+  const auto again = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
+  ASSERT_TRUE(again->ended && again->status.ok());
   env_.RunUntilIdleFor(100 * kSecond);
   node.hooks().fail = nullptr;
   const int64_t before_ns = env_.BootNs();

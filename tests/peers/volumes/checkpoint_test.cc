@@ -98,6 +98,34 @@ TEST_F(CheckpointTest, AShutdownWaitsForTheSnapshotThatHasTheGateClosed) {
   EXPECT_TRUE(next.Stop().ok());
 }
 
+// It uses the volume's map to the end.
+TEST_F(CheckpointTest, AShutdownWaitsForTheSnapshotThatIsBeingFinished) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  ASSERT_TRUE(hands.Create("v", kMiB).ok());
+  auto device = hands.Open("v");
+  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+  const Uuid uuid = env_.NewUuid();
+  Event finished;
+  int held = 0;
+  node.hooks().hold_before = [&](const StoreCall& call) {
+    const bool it = IsHeaderSwap(call) && std::get<RecordKey>(call.target).uuid() == uuid;
+    return it && held++ == 0 ? &finished : nullptr;
+  };
+  const auto snapshot = Begin(SnapTask(&node.atoll(), "v", "s", uuid));
+  ASSERT_EQ(held, 1) << "it is decided";
+  const auto late = Begin(SnapTask(&node.atoll(), "v", "t", env_.NewUuid()));
+  Leave(device.get());
+  const auto stopped = Begin(StopTask(&node.atoll()));
+  EXPECT_FALSE(stopped->ended);
+  finished.Set();
+  LetRun();
+  EXPECT_TRUE(snapshot->ended && stopped->ended && late->ended);
+  EXPECT_TRUE(snapshot->status.ok()) << snapshot->status.ToString();
+  EXPECT_EQ(late->status.code(), Code::kUnavailable) << late->status.ToString();
+  EXPECT_TRUE(stopped->status.ok()) << stopped->status.ToString();
+}
+
 TEST_F(CheckpointTest, AFoldThatFailsAtTheEndLosesNothing) {
   MemoryNode node(&env_, &world_);
   Hands hands(&env_, &node.atoll());

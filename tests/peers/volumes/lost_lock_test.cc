@@ -42,6 +42,7 @@ TEST_F(LostLock, AHolderThatGoesOnRenewingItsLeaseServesNoReadsAnyMore) {
   EXPECT_EQ(read.code(), Code::kFenced) << read.ToString();
   EXPECT_THAT(read.message(), HasSubstr("no longer this node's"));
   EXPECT_THAT(read.message(), HasSubstr("b (process"));
+  EXPECT_EQ(env_.Run(device->Extents({0, kMiB}, 16)).code(), Code::kFenced) << "a hole of the past";
   const auto shown = env_.Run(a_.atoll().Show(Hands::Ref("v"), false));
   ASSERT_TRUE(shown.ok());
   EXPECT_FALSE(shown->open);
@@ -89,6 +90,35 @@ TEST_F(LostLock, AHoldIsNotClaimedAfterItWasLost) {
   const Status held = env_.Run(a_.atoll().Acquire(Hands::Ref("v")));
   EXPECT_EQ(held.code(), Code::kBusy) << held.ToString();
   EXPECT_THAT(held.message(), HasSubstr("in use by node b"));
+}
+
+// Its own flush finds out before the watch does.
+TEST_F(LostLock, AHoldEndsHoweverTheLossIsNoticed) {
+  auto device = a_hands_.Open("v");
+  ASSERT_TRUE(env_.Run(a_.atoll().Acquire(Hands::Ref("v"))).ok());
+  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+  ASSERT_TRUE(Force("v").ok());
+  ASSERT_TRUE(env_.Run(b_.atoll().Acquire(Hands::Ref("v"))).ok());
+  const Status flushed = env_.Run(device->Flush());
+  EXPECT_EQ(flushed.code(), Code::kFenced) << flushed.ToString();
+  Close(device);
+  env_.RunUntilIdleFor(10 * kSecond);
+  ASSERT_TRUE(env_.Run(b_.atoll().Release(Hands::Ref("v"))).ok());
+  const Status again = env_.Run(a_.atoll().Acquire(Hands::Ref("v")));
+  EXPECT_TRUE(again.ok()) << again.ToString();
+}
+
+TEST_F(LostLock, ClosingAVolumeThatWasLostIsNoFailure) {
+  ASSERT_TRUE(a_hands_.Snap("v", "s").ok());
+  ASSERT_TRUE(env_.Run(a_.atoll().Acquire(Hands::Ref("v"))).ok());
+  ASSERT_TRUE(Force("v").ok());
+  const Status closed = env_.Run(a_.atoll().Release(Hands::Ref("v")));
+  EXPECT_TRUE(closed.ok()) << closed.ToString();
+  // The same with something that cannot be flushed any more.
+  ASSERT_TRUE(a_hands_.Write("v", 0, "new", false).ok());
+  ASSERT_TRUE(Force("v").ok());
+  const Status rolled = a_hands_.Rollback("v", "s");
+  EXPECT_TRUE(rolled.ok()) << rolled.ToString();
 }
 
 TEST_F(LostLock, AWriterWhoWaitsForRoomIsTold) {

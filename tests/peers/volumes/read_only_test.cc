@@ -47,6 +47,45 @@ TEST_F(ReadOnly, WhoComesWhileTheReasonIsBeingRecordedWaitsForIt) {
   (void)node.Stop();
 }
 
+// A write with runs of zeros ends as any other: not well, once a sync has failed.
+TEST_F(ReadOnly, NoWriteIsAcknowledgedAfterAFailedSync) {
+  for (const bool detect : {false, true}) {
+    SCOPED_TRACE(detect ? "zeros detected" : "as it is");
+    MemoryWorld world;
+    MemoryNode node(&env_, &world);
+    Hands hands(&env_, &node.atoll());
+    ASSERT_TRUE(hands.Create("v", kMiB).ok());
+    auto device = hands.Open("v");
+    // What it changes is in the map already.
+    Bytes data(32 * kSubGrain);
+    std::ranges::fill(std::span(data).first(kSubGrain), std::byte{'b'});
+    ASSERT_TRUE(env_.Run(device->Write(0, data, {.detect_zeroes = detect})).ok());
+    Event stored;
+    int held = 0;
+    node.hooks().hold_after = [&](const StoreCall& call) {
+      return call.op == StoreOp::kWrite && held++ == 0 ? &stored : nullptr;
+    };
+    node.hooks().fail = [](const StoreCall& call) -> Status {
+      return call.op == StoreOp::kSync ? Status(Code::kIo, "the disk is on fire") : OkStatus();
+    };
+    const DeviceWriteOptions options{.detect_zeroes = detect};
+    const auto write =
+        Begin([](Device* to, ConstSpan bytes, DeviceWriteOptions how) -> Task<Status> {
+          co_return co_await to->Write(0, bytes, how);
+        }(device.get(), data, options));
+    ASSERT_EQ(held, 1);
+    EXPECT_EQ(env_.Run(device->Flush()).code(), Code::kReadOnly);
+    EXPECT_FALSE(write->ended);
+    stored.Set();
+    LetRun();
+    EXPECT_TRUE(write->ended);
+    EXPECT_EQ(write->status.code(), Code::kReadOnly) << write->status.ToString();
+    node.hooks().Clear();
+    Close(device);
+    (void)node.Stop();
+  }
+}
+
 TEST_F(ReadOnly, AReasonThatCannotBeRecordedIsKnownToTheNode) {
   MemoryNode node(&env_, &world_);
   Hands hands(&env_, &node.atoll());

@@ -61,9 +61,10 @@ TEST(NodeCli, AMistakeInTheConfigurationKeepsNobodyFromAskingOrStoppingTheNode) 
   CliWorld world;
   world.WriteConfig();
   ASSERT_EQ(world.Run({"node", "start"}).exit_code, 0);
-  const std::string right = ReadWhole(world.config());
+  const std::string located = "[node]\nstate = .\n";
+  const std::string right = located + ReadWhole(world.config());
   const std::string mistakes[] = {right + "\nshape = round\n", right + "\n[stroe x]\n",
-                                  "[node]\nplacement = here\n"};
+                                  located + "placement = here\n"};
   for (const std::string& mistake : mistakes) {
     std::ofstream(world.config(), std::ios::trunc) << mistake;
     for (const auto& verb : {std::vector<std::string>{"volume", "list"}, {"node", "status"}}) {
@@ -76,6 +77,14 @@ TEST(NodeCli, AMistakeInTheConfigurationKeepsNobodyFromAskingOrStoppingTheNode) 
     EXPECT_TRUE(restarted.is_one_line_error()) << restarted.err;
     EXPECT_EQ(world.RunJson({"node", "status"}).json()["state"], "running");
   }
+  // It may be the line that says which node is meant.
+  std::ofstream(world.config(), std::ios::trunc) << "[node]\nsate = elsewhere\n";
+  for (const auto& verb : {std::vector<std::string>{"volume", "list"}, {"node", "stop"}}) {
+    const CliResult refused = world.Run(verb);
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_NE(refused.err.find("unknown key 'sate'"), std::string::npos) << refused.err;
+  }
+  std::ofstream(world.config(), std::ios::trunc) << located << "placement = here\n";
   EXPECT_EQ(world.Run({"node", "stop"}).exit_code, 0);
   const CliResult started = world.Run({"node", "start"});
   EXPECT_EQ(started.exit_code, 1);
