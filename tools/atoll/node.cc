@@ -26,7 +26,7 @@ constexpr int64_t kStopTimeoutSeconds = 60;
 constexpr int64_t kMaxTimeoutSeconds = 86'400;
 constexpr int64_t kLongestAnswerNs = 10 * kSecond;
 
-Status OfNode(Status status) { return status.With("node"); }
+Status OfNode(const Status& status) { return status.With("node"); }
 
 int64_t BootNow() {
   timespec now{};
@@ -149,6 +149,7 @@ Task<Status> PrintStatus(Context& context) {
   CO_ASSIGN_OR_RETURN(const NodeStatus status, co_await context.node().GetStatus());
   Print(RenderOne(context.format(), StatusRow(status)));
   std::vector<Row> rows;
+  rows.reserve(status.peers.size());
   for (const PeerState& peer : status.peers) rows.push_back(PeerRow(peer));
   if (context.format() == Format::kTable) {
     Print("\n" + RenderList(context.format(), PeerRow({}), rows));

@@ -122,6 +122,7 @@ Task<Status> PrintResources(Context& context, ListSpec spec) {
   }
   CO_ASSIGN_OR_RETURN(const NodeStatus node, co_await context.node().GetStatus());
   std::vector<Row> rows;
+  rows.reserve(all.size());
   for (const ResourceInfo& info : all) rows.push_back(ResourceRow(info, NbdUri(node, info.name)));
   Print(RenderList(context.format(), ResourceRow({}, ""), rows));
   co_return Status();
