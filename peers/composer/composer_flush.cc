@@ -137,6 +137,7 @@ Task<void> Composer::Checkpoint() {
   // The gate is closed to pin, so this must not run inside of the request that asked for it.
   co_await Yield{};
   const PinChange change;
+  int64_t began_ns = env_->BootNs();  // The last attempt.
   Status status = co_await Pin(change);
   if (!status.ok() && failed_.ok() && !closing_) {
     spdlog::warn("{}: a checkpoint is tried again: {}", map_->geometry().name, status.ToString());
@@ -146,10 +147,10 @@ Task<void> Composer::Checkpoint() {
   int64_t refused_since_ns = env_->BootNs();
   for (int64_t pause = kFirstPause; !status.ok() && failed_.ok() && !closing_;
        pause = std::min(2 * pause, kLastIdlePause)) {
-    const int64_t now_ns = env_->BootNs();
     // Without its lease the node does nothing, and says so to all who come.
-    if (status.code() == Code::kFenced) refused_since_ns = now_ns;
-    const int64_t waited_ns = now_ns - std::max(refused_since_ns, room_awaited_since_ns_);
+    if (status.code() == Code::kFenced) refused_since_ns = env_->BootNs();
+    // An attempt has to begin behind it, however long one takes.
+    const int64_t waited_ns = began_ns - std::max(refused_since_ns, room_awaited_since_ns_);
     if (room_awaited_since_ns_ != 0 && waited_ns >= kPatience) {
       (void)co_await Fail(status.With("checkpoint"));  // Better that they hear why.
       break;
@@ -161,6 +162,7 @@ Task<void> Composer::Checkpoint() {
       idling_ = false;
     }
     if (closing_ || !map_->wants_pin()) break;  // A snapshot has made the room, or a resize.
+    began_ns = env_->BootNs();
     status = co_await Pin(change);
   }
   checkpoint_scheduled_ = false;
@@ -179,7 +181,7 @@ Task<Status> Composer::Close() {
     if (unrecorded_) co_await Record();  // The store may be back.
     closed_ = true;
     // Who waits for room in the journal or for the gate hears of it.
-    if (visitors_ > 0) map_->Abandon("it is closed");
+    if (visitors_ > 0 && read_only_reason().empty()) map_->Abandon("it is closed");
     gate_.Open();
   }
   while (visitors_ > 0) co_await left_;

@@ -204,7 +204,8 @@ void VolumeMap::RefreshGeometry() {
   geometry_.physical_block = header.physical_block;
   geometry_.own = header.blob();
   geometry_.generation = header.generation;
-  geometry_.read_only_reason = header.read_only_reason;
+  // One that has failed stays so, whether its header knows it yet or not.
+  if (geometry_.read_only_reason.empty()) geometry_.read_only_reason = header.read_only_reason;
   if (const auto slot = stores_->Find(header.epoch_store); slot.ok()) geometry_.slot = *slot;
 }
 

@@ -42,12 +42,15 @@ Task<Status> LocalAtoll::Shrink(const Located& located, uint64_t size) {
   }
   auto use = co_await table_.Get(located.slot, uuid);
   if (!use.ok()) co_return use.status();
+  CO_RETURN_IF_ERROR(use->CheckAlive());
+  const uint64_t before = use->composer().geometry().size;
+  if (size >= before) co_return OkStatus();
+  // It may wait for room, which a node that stops cuts short: so not with what its close waits for.
+  CO_RETURN_IF_ERROR(co_await use->composer().Discard({size, before - size}, false));
   const auto turn = co_await use->exclusive().Lock();
   CO_RETURN_IF_ERROR(use->CheckAlive());
   Composer& composer = use->composer();
-  const uint64_t before = composer.geometry().size;
-  if (size >= before) co_return OkStatus();
-  CO_RETURN_IF_ERROR(co_await composer.Discard({size, before - size}, false));
+  if (size >= composer.geometry().size) co_return OkStatus();
   PinChange change;
   change.new_size = size;
   co_return co_await composer.Pin(change);

@@ -18,10 +18,7 @@ Task<Status> LocalDevice::Refresh() {
 
 Task<Status> LocalDevice::Reach(Turn* turn) {
   turn->emplace(co_await line_->Lock());
-  if (use_) {
-    if (use_.alive()) co_return OkStatus();
-    co_return Status(Code::kUnavailable, fmt::format("{} was closed by its node", info_.name));
-  }
+  if (use_) co_return CheckOpen();
   auto use = co_await table_->Get(slot_, info_.uuid);
   if (!use.ok()) co_return use.status();
   use_ = *std::move(use);
@@ -38,7 +35,14 @@ void LocalDevice::Pass(Turn turn) {
   Spawn(later(line_, std::move(turn)));
 }
 
+Status LocalDevice::CheckOpen() const {
+  if (use_.alive()) return {};
+  return {Code::kUnavailable, fmt::format("{} was closed by its node", info_.name)};
+}
+
 Status LocalDevice::CheckRange(ByteRange range) const {
+  // Also right after Reach: between its end and this there may have been others' turns.
+  RETURN_IF_ERROR(CheckOpen());
   const uint64_t size = use_.composer().geometry().size;
   if (range.offset <= size && range.length <= size - range.offset) return {};
   return {Code::kInvalid, fmt::format("{}: {} bytes at {} are not inside of its {}", info_.name,
@@ -73,6 +77,7 @@ Task<Status> LocalDevice::Flush() {
   // opening, and a client that has reconnected counts on this flush for it.
   Turn turn;
   if (!at_once()) CO_RETURN_IF_ERROR(co_await Reach(&turn));
+  CO_RETURN_IF_ERROR(CheckOpen());
   Pass(std::move(turn));
   // Of a volume that had failed before it was opened nothing is durable, whatever is flushed now.
   const std::string reason = use_.composer().read_only_reason();
@@ -118,6 +123,7 @@ Task<Status> LocalDevice::Prefetch(ByteRange range) {
   Buffer buffer = co_await buffers_->Get(std::min(range.length, kStep));
   for (uint64_t at = range.offset; at < range.end(); at += kStep) {
     const uint64_t length = std::min(kStep, range.end() - at);
+    CO_RETURN_IF_ERROR(CheckOpen());  // Each read is a call of its own.
     CO_RETURN_IF_ERROR(co_await use_.composer().Read(at, buffer.span().first(length)));
   }
   co_return OkStatus();

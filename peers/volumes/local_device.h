@@ -39,6 +39,8 @@ class LocalDevice final : public Device {
   // Lets the next one go once the caller's request, which it makes now, is with the composer.
   void Pass(Turn turn);
   Status CheckRange(ByteRange range) const;
+  // The node has not closed it under us.
+  Status CheckOpen() const;
   Status CheckWritable() const;
 
   OpenTable* table_;

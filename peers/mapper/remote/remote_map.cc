@@ -32,7 +32,10 @@ Status RemoteMap::Take(OpenMapState state) {
   version_ = state.version;
   ASSIGN_OR_RETURN(header_, DecodeHeader(state.header, state.geometry.uuid));
   if (state.geometry.size < geometry_.size) cache_.Clear();
+  // One that has failed stays so, whether the mapper knows it yet or not.
+  std::string reason = std::move(geometry_.read_only_reason);
   geometry_ = std::move(state.geometry);
+  if (!reason.empty()) geometry_.read_only_reason = std::move(reason);
   wants_pin_ = state.wants_pin;
   if (geometry_.writable) cache_.SetOwn(geometry_.slot, geometry_.own);
   return {};

@@ -11,8 +11,18 @@ namespace {
 
 using ::testing::HasSubstr;
 
+bool IsNextJournal(const StoreCall& call) {
+  const auto* log = std::get_if<LogId>(&call.target);
+  return call.op == StoreOp::kAdoptLog && log->kind == LogKind::kJournal;
+}
+
 class CheckpointRetry : public Disturbed {
  protected:
+  static Task<Status> StopTask(LocalAtoll* atoll) { co_return co_await atoll->Shutdown(); }
+  static Task<Status> ResizeTask(LocalAtoll* atoll, uint64_t size) {
+    const ResourceRef ref = ResourceRef::Named("v");
+    co_return (co_await atoll->Resize(ref, size, true)).status();
+  }
   static Task<void> ReadOn(Device* device, const bool* over, Status* out) {
     Bytes data(kSubGrain);
     while (!*over && out->ok()) {
@@ -78,18 +88,15 @@ TEST_F(CheckpointRetry, ACheckpointWaitsForALeaseThatComesBack) {
 
 // Each step of a checkpoint at which the store may refuse. In the journal there is room yet.
 TEST_F(CheckpointRetry, ACheckpointThatFailsIsTriedAgain) {
-  const auto next_log = [](const StoreCall& call) {
-    const auto* log = std::get_if<LogId>(&call.target);
-    return call.op == StoreOp::kAdoptLog && log->kind == LogKind::kJournal;
-  };
   struct Step {
     std::function<bool(const StoreCall&)> at;
     Code code;
   };
   const Step steps[] = {
-      {next_log, Code::kNoSpace},  {next_log, Code::kIo},          {next_log, Code::kUnavailable},
-      {next_log, Code::kFenced},   {IsHeaderSwap, Code::kNoSpace}, {IsHeaderSwap, Code::kIo},
-      {next_log, Code::kReadOnly},
+      {IsNextJournal, Code::kNoSpace},     {IsNextJournal, Code::kIo},
+      {IsNextJournal, Code::kUnavailable}, {IsNextJournal, Code::kFenced},
+      {IsHeaderSwap, Code::kNoSpace},      {IsHeaderSwap, Code::kIo},
+      {IsNextJournal, Code::kReadOnly},
   };
   for (const Step& step : steps) {
     SCOPED_TRACE(RowOf(step.code).name);
@@ -220,6 +227,99 @@ TEST_F(CheckpointRetry, WhoOnlyPassesByWhileItIsTriedAgainDoesNotEndThePatience)
   node.hooks().fail = nullptr;
   Close(device);
   EXPECT_TRUE(node.Stop().ok());
+}
+
+TEST_F(CheckpointRetry, AnAttemptThatBeganBeforeAWriterCameDoesNotEndItsPatience) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
+  auto device = hands.Open("v");
+  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+  bool enough = false;
+  node.hooks().fail = [&](const StoreCall& call) -> Status {
+    if (!IsNextJournal(call)) return {};
+    enough = true;
+    return {Code::kUnavailable, "the store is slow"};
+  };
+  const auto first = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
+  ASSERT_TRUE(first->ended && first->status.ok());
+  env_.RunUntilIdleFor(100 * kSecond);
+  Event answered;
+  int held = 0;
+  node.hooks().hold_before = [&](const StoreCall& call) -> Event* {
+    return IsNextJournal(call) && held++ == 0 ? &answered : nullptr;
+  };
+  for (int i = 0; i < 100 && held == 0; ++i) env_.RunUntilIdleFor(kSecond);
+  ASSERT_EQ(held, 1);
+  const auto writer = Begin(ToggleMany(device.get(), 1, 100'000));
+  env_.RunUntilIdleFor(40 * kSecond);
+  EXPECT_FALSE(writer->ended);
+  answered.Set();  // With the refusal.
+  LetRun();
+  node.hooks().fail = nullptr;
+  env_.RunUntilIdleFor(5 * kSecond);
+  EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
+  Close(device);
+  EXPECT_TRUE(node.Stop().ok());
+}
+
+TEST_F(CheckpointRetry, AShutdownDoesNotWaitForAShrinkThatWaitsForRoom) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
+  auto device = hands.Open("v");
+  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+  node.hooks().fail = [](const StoreCall& call) -> Status {
+    return IsNextJournal(call) ? Status(Code::kNoSpace, "the disk is full") : OkStatus();
+  };
+  const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000));
+  env_.RunUntilIdleFor(2 * kSecond);
+  ASSERT_FALSE(writer->ended) << "the journal is full";
+  Leave(device.get());
+  const auto shrunk = Begin(ResizeTask(&node.atoll(), 4 * kMiB));
+  EXPECT_FALSE(shrunk->ended);
+  const auto stopped = Begin(StopTask(&node.atoll()));
+  env_.RunUntilIdleFor(2 * kSecond);
+  EXPECT_TRUE(stopped->ended && shrunk->ended && writer->ended);
+  EXPECT_EQ(shrunk->status.code(), Code::kUnavailable) << shrunk->status.ToString();
+}
+
+// The change of a header is on its way while the volume becomes read-only.
+TEST_F(CheckpointRetry, WhoWaitsForRoomIsToldAlsoWhileTheVolumeGrows) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
+  auto device = hands.Open("v");
+  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
+  node.hooks().fail = [](const StoreCall& call) -> Status {
+    return IsNextJournal(call) ? Status(Code::kNoSpace, "the disk is full") : OkStatus();
+  };
+  const auto writers = Begin(ToggleMany(device.get(), 3, 1'000'000));
+  env_.RunUntilIdleFor(20 * kSecond);
+  ASSERT_FALSE(writers->ended);
+  Event grown, recorded;
+  int held = 0;
+  node.hooks().hold_before = [&](const StoreCall& call) -> Event* {
+    if (!IsHeaderSwap(call)) return nullptr;
+    return ++held == 1 ? &grown : &recorded;
+  };
+  const auto resized = Begin(ResizeTask(&node.atoll(), 16 * kMiB));
+  ASSERT_EQ(held, 1);
+  env_.RunUntilIdleFor(20 * kSecond);
+  grown.Set();
+  env_.RunUntilIdleFor(kSecond);
+  ASSERT_EQ(held, 2);
+  EXPECT_FALSE(writers->ended) << "why is not recorded yet";
+  recorded.Set();
+  env_.RunUntilIdleFor(kSecond);
+  EXPECT_TRUE(resized->ended && resized->status.ok()) << resized->status.ToString();
+  EXPECT_TRUE(writers->ended);
+  EXPECT_EQ(writers->status.code(), Code::kReadOnly) << writers->status.ToString();
+  bool over = true;
+  EXPECT_TRUE(Begin(ReadMany(device.get(), 1, &over))->ended);
+  node.hooks().Clear();
+  Close(device);
+  (void)node.Stop();
 }
 
 // A writer that comes to a full journal long after the last attempt does not wait for the next one.

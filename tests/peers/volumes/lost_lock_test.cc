@@ -153,6 +153,24 @@ TEST_F(LostLock, AReaderOfASnapshotIsToldBeforeItsBlocksMayGo) {
   EXPECT_EQ(a_hands_.Read("s", 0, 1), std::string(1, '\0'));
 }
 
+// Who has it now is of interest to people only.
+TEST_F(LostLock, ALossCountsAlsoIfNobodyCanSayWhoHasIt) {
+  auto device = a_hands_.Open("v");
+  ASSERT_TRUE(ReadOf(device.get()).ok());
+  ASSERT_TRUE(Force("v").ok());
+  int looks = 0;
+  a_.hooks().fail = [&looks](const StoreCall& call) -> Status {
+    const auto* key = std::get_if<RecordKey>(&call.target);
+    if (key == nullptr || key->kind != RecordKind::kLock) return {};
+    return ++looks % 2 == 0 ? Status(Code::kUnavailable, "away") : OkStatus();
+  };
+  env_.RunUntilIdleFor(6 * kSecond);
+  EXPECT_EQ(looks, 2);
+  EXPECT_EQ(ReadOf(device.get()).code(), Code::kFenced);
+  a_.hooks().Clear();
+  Close(device);
+}
+
 // A store that does not answer proves nothing.
 TEST_F(LostLock, ALockThatCannotBeReadIsNotTakenForLost) {
   auto device = a_hands_.Open("v");

@@ -135,5 +135,30 @@ TEST_F(Requests, AWriteToTheTailThatAShrinkHasZeroedStopsTheShrink) {
   EXPECT_TRUE(node.Stop().ok());
 }
 
+TEST_F(Requests, APrefetchWhoseDeviceIsClosedMeanwhileEnds) {
+  MemoryNode node(&env_, &world_);
+  Hands hands(&env_, &node.atoll());
+  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
+  auto device = hands.Open("v");
+  for (uint64_t mib = 0; mib < 8; ++mib) {
+    ASSERT_TRUE(WriteGrain(device.get(), mib * (kMiB / kSubGrain), 'x').ok());
+  }
+  Event read;
+  int held = 0;
+  node.hooks().hold_before = [&](const StoreCall& call) {
+    return call.op == StoreOp::kRead && ++held == 2 ? &read : nullptr;
+  };
+  const auto prefetch = Begin([](Device* from) -> Task<Status> {
+    co_return co_await from->Prefetch({0, 8 * kMiB});
+  }(device.get()));
+  ASSERT_EQ(held, 2);
+  Leave(device.get());
+  read.Set();
+  LetRun();
+  ASSERT_TRUE(prefetch->ended);
+  EXPECT_EQ(prefetch->status.code(), Code::kUnavailable) << prefetch->status.ToString();
+  EXPECT_TRUE(node.Stop().ok());
+}
+
 }  // namespace
 }  // namespace atl
