@@ -149,6 +149,7 @@ TEST_F(Transfer, AKilledImportLeavesWhatCannotBeTakenForAWholeVolume) {
   const pid_t import = world_.Spawn({"--config", world_.config(), "volume", "import", image, "v"},
                                     world_.File("out"), world_.File("err"));
   while (world_.RunJson({"volume", "list"}).json().empty()) usleep(1000);
+  ASSERT_EQ(kill(import, SIGSTOP), 0);
   const CliResult second = world_.Run({"volume", "import", image, "v"});
   EXPECT_EQ(second.exit_code, 1);
   EXPECT_NE(second.err.find("v.importing is there"), std::string::npos) << second.err;
@@ -168,7 +169,7 @@ TEST_F(Transfer, AnImportWhoseNameIsTakenMeanwhileLosesNothing) {
   world_.Start({{"write_delay_ms", "50"}});
   const std::string image = world_.File("image");
   const Fd fd(open(image.c_str(), O_WRONLY | O_CREAT, 0600));
-  const Bytes data(16 << 20, std::byte{1});
+  const Bytes data(64 << 20, std::byte{1});
   ASSERT_EQ(write(fd.get(), data.data(), data.size()), static_cast<ssize_t>(data.size()));
   const std::string long_name(200, 'n');
   for (const std::string& name : {std::string("v"), long_name}) {
@@ -176,9 +177,11 @@ TEST_F(Transfer, AnImportWhoseNameIsTakenMeanwhileLosesNothing) {
         world_.Spawn({"--config", world_.config(), "volume", "import", image, name},
                      world_.File("out"), world_.File("err"));
     while (world_.RunJson({"volume", "list"}).json().empty()) usleep(1000);
+    ASSERT_EQ(kill(import, SIGSTOP), 0);  // So that it is not done before the name is taken.
     const std::string unfinished = world_.RunJson({"volume", "list"}).json()[0]["name"];
     EXPECT_TRUE(unfinished.ends_with(".importing")) << unfinished;
     ASSERT_EQ(world_.Run({"volume", "create", name, "--size", "1M"}).exit_code, 0);
+    ASSERT_EQ(kill(import, SIGCONT), 0);
     EXPECT_EQ(WaitForExit(import), 1);
     const std::string err = ReadWhole(world_.File("err"));
     EXPECT_NE(err.find("what was imported is volume " + unfinished), std::string::npos) << err;
