@@ -46,7 +46,7 @@ Task<Status> CloseVolume(Context& context) {
   if (!ref.ok()) co_return OfVolume(context, ref.status());
   const Status status = co_await context.node().Release(*ref);
   if (!status.ok()) co_return OfVolume(context, status);
-  std::string said = fmt::format("volume {} is closed", context.Value("NAME"));
+  std::string said = fmt::format("volume {} is not open on this node", context.Value("NAME"));
   co_return co_await PrintLock(context, *ref, std::move(said));
 }
 

@@ -89,7 +89,7 @@ Status StopProcess(Context& context, pid_t pid, int64_t timeout_ns, bool may_kil
   if (ended.ok() || !may_kill) {
     return ended.code() == Code::kTimeout
                ? Status(Code::kTimeout, fmt::format("it has not ended in {} s (pid {}); --kill "
-                                                    "ends it at once",
+                                                    "ends it by force when its time is over",
                                                     timeout_ns / kSecond, pid))
                : ended;
   }

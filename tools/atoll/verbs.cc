@@ -78,7 +78,8 @@ constexpr VerbRow kVerbs[] = {
      kPeer,
      {},
      "restart the node, or one peer of it",
-     "The configuration is looked at first: a node that could not start again is left running.\n"
+     "With a configuration that cannot be understood the node is left running. Whether its stores\n"
+     "are there and its addresses are free shows only when it starts again.\n"
      "In the isolated placement a front end (nbd) can be restarted by itself. Stores, the mapper\n"
      "and the composer hold open volumes and are restarted with the whole node only, also after\n"
      "one of them has died; so are all peers of a fused node. Peers are called as in 'node "
@@ -112,8 +113,9 @@ constexpr VerbRow kVerbs[] = {
      "the process is killed, or the node dies, it stays: remove it and import again.",
      VolumeImport},
     {"volume", "export", kExport, kOverFile, "write a volume or a snapshot to a raw image",
-     "The file is complete and durable, or absent. Parts that read as zero become holes. A volume\n"
-     "that is written to meanwhile is better exported from a snapshot.",
+     "The file is complete and durable, or absent; what a killed export leaves is called\n"
+     "FILE.partial-PID and may be removed. Parts that read as zero become holes. A volume that is\n"
+     "written to meanwhile is better exported from a snapshot.",
      VolumeExport},
 
     {"snapshot",
@@ -154,7 +156,8 @@ constexpr VerbRow kVerbs[] = {
     {"", "unlock", kVolume, kUnlock, "free a volume that another node has left locked",
      "Without --force only the lock of a holder that is proven dead, or whose lease has ended, is\n"
      "broken. With --force the holder may be alive: it is fenced, and what it had not flushed may\n"
-     "be lost. To fence it, the store seals the volume's files; on file systems that seal by the\n"
+     "be lost. Its clients may read what was for some seconds more, a third of lease_seconds.\n"
+     "To fence it, the store seals the volume's files; on file systems that seal by the\n"
      "immutable flag, sealed files keep it. Whoever removes a store by hand then clears it first:\n"
      "chattr -R -i PATH.",
      UnlockVolume},
