@@ -18,6 +18,8 @@ bool IsNextJournal(const StoreCall& call) {
 
 class CheckpointRetry : public Disturbed {
  protected:
+  using At = std::function<bool(const StoreCall&)>;
+
   static Task<Status> StopTask(LocalAtoll* atoll) { co_return co_await atoll->Shutdown(); }
   static Task<Status> ResizeTask(LocalAtoll* atoll, uint64_t size) {
     const ResourceRef ref = ResourceRef::Named("v");
@@ -26,7 +28,7 @@ class CheckpointRetry : public Disturbed {
   static Task<void> ReadOn(Device* device, const bool* over, Status* out) {
     Bytes data(kSubGrain);
     while (!*over && out->ok()) {
-      const Status status = co_await device->Read(100 * kSubGrain, data);
+      const Status status = co_await device->Read(kStored * kSubGrain, data);
       if (!status.ok()) *out = status;
     }
   }
@@ -37,6 +39,47 @@ class CheckpointRetry : public Disturbed {
     co_await group.Join();
     co_return status;
   }
+
+  // A new volume "v" that is open, with data in one grain.
+  std::unique_ptr<Device> OpenNew(MemoryNode& node) {
+    Hands hands(&env_, &node.atoll());
+    EXPECT_TRUE(hands.Create("v", 8 * kMiB).ok());
+    auto device = hands.Open("v");
+    EXPECT_TRUE(WriteGrain(device.get(), kStored, 'x').ok());
+    return device;
+  }
+  // It is raised by every checkpoint.
+  uint32_t Generation(MemoryNode& node) {
+    const auto shown = env_.Run(node.atoll().Show(Hands::Ref("v"), false));
+    EXPECT_TRUE(shown.ok()) << shown.status().ToString();
+    return shown.ok() ? shown->generation : 0;
+  }
+  // From now on every checkpoint is refused at this call.
+  void Refuse(MemoryNode& node, At at, Code code) {
+    node.hooks().fail = [this, at = std::move(at), code](const StoreCall& call) -> Status {
+      if (!at(call)) return {};
+      ++refusals_;
+      refused_ = true;
+      return {code, "as told"};
+    };
+  }
+  // Changes the map until a checkpoint is refused. In the journal there is room yet.
+  void WriteUntilRefused(Device* device, uint64_t tasks = 1) {
+    refused_ = false;
+    refusals_ = 0;
+    const auto writer = Begin(ToggleMany(device, tasks, 1'000'000, &refused_));
+    while (!writer->ended && env_.Step()) {
+    }
+    EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
+  }
+  void Finish(MemoryNode& node, std::unique_ptr<Device>& device) {
+    Close(device);
+    EXPECT_TRUE(node.Stop().ok());
+  }
+
+  static constexpr uint64_t kStored = 100;
+  bool refused_ = false;
+  int refusals_ = 0;
 };
 
 // The lease ends while a checkpoint is under way, and comes back; while a writer waits for its
@@ -89,7 +132,7 @@ TEST_F(CheckpointRetry, ACheckpointWaitsForALeaseThatComesBack) {
 // Each step of a checkpoint at which the store may refuse. In the journal there is room yet.
 TEST_F(CheckpointRetry, ACheckpointThatFailsIsTriedAgain) {
   struct Step {
-    std::function<bool(const StoreCall&)> at;
+    At at;
     Code code;
   };
   const Step steps[] = {
@@ -102,32 +145,18 @@ TEST_F(CheckpointRetry, ACheckpointThatFailsIsTriedAgain) {
     SCOPED_TRACE(RowOf(step.code).name);
     MemoryWorld world;
     MemoryNode node(&env_, &world);
-    Hands hands(&env_, &node.atoll());
-    const auto made = hands.Create("v", 8 * kMiB);
-    ASSERT_TRUE(made.ok());
-    auto device = hands.Open("v");
-    ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
-    const auto before = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
-    ASSERT_TRUE(before.ok());
-    int refused = 0;
-    bool enough = false;
-    node.hooks().fail = [&](const StoreCall& call) -> Status {
-      if (!step.at(call)) return {};
-      ++refused;
-      enough = true;
-      return {step.code, "as told"};
-    };
-    const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
+    auto device = OpenNew(node);
+    const uint32_t before = Generation(node);
+    Refuse(node, step.at, step.code);
+    WriteUntilRefused(device.get());
     env_.RunUntilIdleFor(60 * kSecond);
-    EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
-    EXPECT_GT(refused, 3);
+    EXPECT_GT(refusals_, 3);
     EXPECT_TRUE(WriteGrain(device.get(), 1, 'y').ok()) << "nobody has waited";
     node.hooks().fail = nullptr;
     env_.RunUntilIdleFor(60 * kSecond);
-    const auto after = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
-    ASSERT_TRUE(after.ok());
-    EXPECT_GT(after->header.generation, before->header.generation) << "it was made";
+    EXPECT_GT(Generation(node), before) << "it was made";
     EXPECT_TRUE(WriteGrain(device.get(), 1, 'z').ok());
+    Hands hands(&env_, &node.atoll());
     EXPECT_TRUE(hands.Snap("v", "s").ok());
     Close(device);
     EXPECT_EQ(hands.Read("v", kSubGrain, 1), "z");
@@ -138,48 +167,30 @@ TEST_F(CheckpointRetry, ACheckpointThatFailsIsTriedAgain) {
 // Of a checkpoint that is refused, nothing is left to do once a snapshot has begun a new journal.
 TEST_F(CheckpointRetry, ASnapshotDoesWhatACheckpointCouldNot) {
   MemoryNode node(&env_, &world_);
-  Hands hands(&env_, &node.atoll());
-  const auto made = hands.Create("v", 8 * kMiB);
-  ASSERT_TRUE(made.ok());
-  auto device = hands.Open("v");
-  bool enough = false;
-  node.hooks().fail = [&](const StoreCall& call) -> Status {
-    if (!IsHeaderSwap(call) || !ComposerIsOpen(node)) return {};
-    enough = true;
-    return {Code::kNoSpace, "the disk is full"};
-  };
-  const auto first = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
-  ASSERT_TRUE(first->ended && first->status.ok());
+  auto device = OpenNew(node);
+  Refuse(node, IsHeaderSwap, Code::kNoSpace);
+  WriteUntilRefused(device.get());
   env_.RunUntilIdleFor(10 * kSecond);
   node.hooks().fail = nullptr;
-  EXPECT_TRUE(hands.Snap("v", "s").ok());
-  const auto before = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
+  EXPECT_TRUE(Hands(&env_, &node.atoll()).Snap("v", "s").ok());
+  const uint32_t before = Generation(node);
   env_.RunUntilIdleFor(100 * kSecond);
-  const auto after = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
-  ASSERT_TRUE(before.ok() && after.ok());
-  EXPECT_EQ(after->header.generation, before->header.generation);
-  Close(device);
-  EXPECT_TRUE(node.Stop().ok());
+  EXPECT_EQ(Generation(node), before);
+  Finish(node, device);
 }
 
 TEST_F(CheckpointRetry, WhoWaitsForACheckpointThatNeverComesHearsWhy) {
   struct Refusal {
-    StoreOp op;
+    At at;
     Code code;  // As of a full disk, and of a file system that was remounted read-only.
   };
-  for (const Refusal& refusal : {Refusal{StoreOp::kSwapRecord, Code::kNoSpace},
-                                 Refusal{StoreOp::kAdoptLog, Code::kReadOnly}}) {
+  for (const Refusal& refusal :
+       {Refusal{IsHeaderSwap, Code::kNoSpace}, Refusal{IsNextJournal, Code::kReadOnly}}) {
     SCOPED_TRACE(RowOf(refusal.code).name);
     MemoryWorld world;
     MemoryNode node(&env_, &world);
-    Hands hands(&env_, &node.atoll());
-    ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
-    auto device = hands.Open("v");
-    ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
-    node.hooks().fail = [&](const StoreCall& call) -> Status {
-      const bool refused = call.op == refusal.op && (IsHeaderSwap(call) || !IsOfRecord(call));
-      return refused ? Status(refusal.code, "as told") : OkStatus();
-    };
+    auto device = OpenNew(node);
+    Refuse(node, refusal.at, refusal.code);
     const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000));
     env_.RunUntilIdleFor(29 * kSecond);
     EXPECT_FALSE(writer->ended) << "there may be room yet";
@@ -201,23 +212,13 @@ TEST_F(CheckpointRetry, WhoWaitsForACheckpointThatNeverComesHearsWhy) {
 // Whoever is held up for a moment by an attempt's closed gate does not wait for room.
 TEST_F(CheckpointRetry, WhoOnlyPassesByWhileItIsTriedAgainDoesNotEndThePatience) {
   MemoryNode node(&env_, &world_, {.max_delay_ns = 20 * kMillisecond});
-  Hands hands(&env_, &node.atoll());
-  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
-  auto device = hands.Open("v");
-  ASSERT_TRUE(WriteGrain(device.get(), 100, 'x').ok());
-  bool enough = false;
-  node.hooks().fail = [&](const StoreCall& call) -> Status {
-    if (!IsHeaderSwap(call) || !ComposerIsOpen(node)) return {};
-    enough = true;
-    return {Code::kNoSpace, "the disk is full"};
-  };
-  const auto first = Begin(ToggleMany(device.get(), 16, 1'000'000, &enough));
-  while (!first->ended && env_.Step()) {
-  }
-  ASSERT_TRUE(first->ended && first->status.ok());
+  auto device = OpenNew(node);
+  Refuse(node, IsHeaderSwap, Code::kNoSpace);
+  WriteUntilRefused(device.get(), 16);
   bool over = false;
   const auto load = Begin(ReadMany(device.get(), 8, &over));
   env_.RunUntilIdleFor(100 * kSecond);
+  EXPECT_GT(refusals_, 3);
   over = true;
   while (!load->ended && env_.Step()) {
   }
@@ -225,24 +226,14 @@ TEST_F(CheckpointRetry, WhoOnlyPassesByWhileItIsTriedAgainDoesNotEndThePatience)
   const Status written = WriteGrain(device.get(), 1, 'y');
   EXPECT_TRUE(written.ok()) << written.ToString();
   node.hooks().fail = nullptr;
-  Close(device);
-  EXPECT_TRUE(node.Stop().ok());
+  Finish(node, device);
 }
 
 TEST_F(CheckpointRetry, AnAttemptThatBeganBeforeAWriterCameDoesNotEndItsPatience) {
   MemoryNode node(&env_, &world_);
-  Hands hands(&env_, &node.atoll());
-  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
-  auto device = hands.Open("v");
-  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
-  bool enough = false;
-  node.hooks().fail = [&](const StoreCall& call) -> Status {
-    if (!IsNextJournal(call)) return {};
-    enough = true;
-    return {Code::kUnavailable, "the store is slow"};
-  };
-  const auto first = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
-  ASSERT_TRUE(first->ended && first->status.ok());
+  auto device = OpenNew(node);
+  Refuse(node, IsNextJournal, Code::kUnavailable);
+  WriteUntilRefused(device.get());
   env_.RunUntilIdleFor(100 * kSecond);
   Event answered;
   int held = 0;
@@ -259,19 +250,13 @@ TEST_F(CheckpointRetry, AnAttemptThatBeganBeforeAWriterCameDoesNotEndItsPatience
   node.hooks().fail = nullptr;
   env_.RunUntilIdleFor(5 * kSecond);
   EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
-  Close(device);
-  EXPECT_TRUE(node.Stop().ok());
+  Finish(node, device);
 }
 
 TEST_F(CheckpointRetry, AShutdownDoesNotWaitForAShrinkThatWaitsForRoom) {
   MemoryNode node(&env_, &world_);
-  Hands hands(&env_, &node.atoll());
-  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
-  auto device = hands.Open("v");
-  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
-  node.hooks().fail = [](const StoreCall& call) -> Status {
-    return IsNextJournal(call) ? Status(Code::kNoSpace, "the disk is full") : OkStatus();
-  };
+  auto device = OpenNew(node);
+  Refuse(node, IsNextJournal, Code::kNoSpace);
   const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000));
   env_.RunUntilIdleFor(2 * kSecond);
   ASSERT_FALSE(writer->ended) << "the journal is full";
@@ -287,13 +272,8 @@ TEST_F(CheckpointRetry, AShutdownDoesNotWaitForAShrinkThatWaitsForRoom) {
 // The change of a header is on its way while the volume becomes read-only.
 TEST_F(CheckpointRetry, WhoWaitsForRoomIsToldAlsoWhileTheVolumeGrows) {
   MemoryNode node(&env_, &world_);
-  Hands hands(&env_, &node.atoll());
-  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
-  auto device = hands.Open("v");
-  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
-  node.hooks().fail = [](const StoreCall& call) -> Status {
-    return IsNextJournal(call) ? Status(Code::kNoSpace, "the disk is full") : OkStatus();
-  };
+  auto device = OpenNew(node);
+  Refuse(node, IsNextJournal, Code::kNoSpace);
   const auto writers = Begin(ToggleMany(device.get(), 3, 1'000'000));
   env_.RunUntilIdleFor(20 * kSecond);
   ASSERT_FALSE(writers->ended);
@@ -313,10 +293,10 @@ TEST_F(CheckpointRetry, WhoWaitsForRoomIsToldAlsoWhileTheVolumeGrows) {
   recorded.Set();
   env_.RunUntilIdleFor(kSecond);
   EXPECT_TRUE(resized->ended && resized->status.ok()) << resized->status.ToString();
-  EXPECT_TRUE(writers->ended);
+  ASSERT_TRUE(writers->ended);
   EXPECT_EQ(writers->status.code(), Code::kReadOnly) << writers->status.ToString();
-  bool over = true;
-  EXPECT_TRUE(Begin(ReadMany(device.get(), 1, &over))->ended);
+  Bytes data(kSubGrain);
+  EXPECT_TRUE(env_.Run(device->Read(kStored * kSubGrain, data)).ok());
   node.hooks().Clear();
   Close(device);
   (void)node.Stop();
@@ -325,75 +305,59 @@ TEST_F(CheckpointRetry, WhoWaitsForRoomIsToldAlsoWhileTheVolumeGrows) {
 // A writer that comes to a full journal long after the last attempt does not wait for the next one.
 TEST_F(CheckpointRetry, WhoComesToAFullJournalHasTheCheckpointTriedAtOnce) {
   MemoryNode node(&env_, &world_);
-  Hands hands(&env_, &node.atoll());
-  ASSERT_TRUE(hands.Create("v", 8 * kMiB).ok());
-  auto device = hands.Open("v");
-  bool enough = false;
-  const auto refuse = [&](const StoreCall& call) -> Status {
-    if (!IsHeaderSwap(call) || !ComposerIsOpen(node)) return {};
-    enough = true;
-    return {Code::kNoSpace, "the disk is full"};
-  };
-  node.hooks().fail = refuse;
-  const auto first = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
-  ASSERT_TRUE(first->ended && first->status.ok());
-  env_.RunUntilIdleFor(100 * kSecond);
-  const auto writer = Begin(ToggleMany(device.get(), 1, 100'000));
-  env_.RunUntilIdleFor(20 * kSecond);
-  EXPECT_FALSE(writer->ended) << "its patience begins when it comes: " << writer->status.ToString();
-  node.hooks().fail = nullptr;
-  env_.RunUntilIdleFor(2 * kSecond);
-  EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
-  // Again, and nobody waits meanwhile.
-  enough = false;
-  node.hooks().fail = refuse;
-  const auto again = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
-  ASSERT_TRUE(again->ended && again->status.ok());
+  auto device = OpenNew(node);
+  Refuse(node, IsHeaderSwap, Code::kNoSpace);
+  WriteUntilRefused(device.get());
   env_.RunUntilIdleFor(100 * kSecond);
   node.hooks().fail = nullptr;
   const int64_t before_ns = env_.BootNs();
   const Status written = env_.Run(ToggleMany(device.get(), 1, 100'000));
   EXPECT_TRUE(written.ok()) << written.ToString();
   EXPECT_LT(env_.BootNs() - before_ns, kSecond);
-  Close(device);
-  EXPECT_TRUE(node.Stop().ok());
+  Finish(node, device);
+}
+
+TEST_F(CheckpointRetry, WhoComesLateHasTheWholePatience) {
+  MemoryNode node(&env_, &world_);
+  auto device = OpenNew(node);
+  Refuse(node, IsHeaderSwap, Code::kNoSpace);
+  WriteUntilRefused(device.get());
+  env_.RunUntilIdleFor(100 * kSecond);
+  const auto writer = Begin(ToggleMany(device.get(), 1, 100'000));
+  env_.RunUntilIdleFor(20 * kSecond);
+  EXPECT_FALSE(writer->ended) << writer->status.ToString();
+  node.hooks().fail = nullptr;
+  env_.RunUntilIdleFor(2 * kSecond);
+  EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
+  Finish(node, device);
 }
 
 // A journal whose sync has failed is given up by the store for as long as it lives.
 TEST_F(CheckpointRetry, ADiskThatCannotSyncNewJournalsForAWhileCostsTheirNumbersOnly) {
   MemoryNode node(&env_, &world_);
-  Hands hands(&env_, &node.atoll());
-  const auto made = hands.Create("v", 8 * kMiB);
-  ASSERT_TRUE(made.ok());
-  auto device = hands.Open("v");
-  ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());
-  const auto before = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
-  ASSERT_TRUE(before.ok());
-  bool broken = true, enough = false;
+  auto device = OpenNew(node);
+  const uint32_t before = Generation(node);
+  bool broken = true;
   std::set<LogId> given_up;
   node.hooks().fail = [&](const StoreCall& call) -> Status {
     const auto* log = std::get_if<LogId>(&call.target);
-    if (log == nullptr || *log == before->header.journal()) return {};
+    if (log == nullptr || log->kind != LogKind::kJournal || log->generation == before) return {};
     if (call.op == StoreOp::kAdoptLog && given_up.contains(*log)) {
       return {Code::kFenced, "given up"};
     }
     if (call.op != StoreOp::kSyncLog || !broken) return {};
     given_up.insert(*log);
-    enough = true;
+    refused_ = true;
     return {Code::kIo, "as told"};
   };
-  const auto writer = Begin(ToggleMany(device.get(), 1, 1'000'000, &enough));
+  WriteUntilRefused(device.get());
   env_.RunUntilIdleFor(300 * kSecond);
-  EXPECT_TRUE(writer->ended && writer->status.ok()) << writer->status.ToString();
   EXPECT_GT(given_up.size(), 8u);
   broken = false;
   env_.RunUntilIdleFor(60 * kSecond);
-  const auto after = env_.Run(ReadHeader(&node.store(), made->uuid, ReadFor::kLook));
-  ASSERT_TRUE(after.ok());
-  EXPECT_GT(after->header.generation, before->header.generation);
+  EXPECT_GT(Generation(node), before);
   EXPECT_TRUE(WriteGrain(device.get(), 1, 'z').ok());
-  Close(device);
-  EXPECT_TRUE(node.Stop().ok());
+  Finish(node, device);
 }
 
 // Another node has the volume: there is nothing to wait for.

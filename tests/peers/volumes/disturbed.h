@@ -18,10 +18,6 @@ inline bool IsHeaderSwap(const StoreCall& call) {
   return call.op == StoreOp::kSwapRecord && key != nullptr && key->kind == RecordKind::kHeader;
 }
 
-inline bool IsOfRecord(const StoreCall& call) {
-  return std::holds_alternative<RecordKey>(call.target);
-}
-
 inline bool IsOfHeader(const StoreCall& call) {
   const auto* key = std::get_if<RecordKey>(&call.target);
   return key != nullptr && key->kind == RecordKind::kHeader;

@@ -37,6 +37,17 @@ class Transfer : public testing::Test {
                 static_cast<ssize_t>(piece.size()));
     }
   }
+  // A slow import of `size` bytes of data, which has begun and is far from its end.
+  pid_t BeginImport(const std::string& name, size_t size) {
+    const Fd fd(open(image_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600));
+    const Bytes data(size, std::byte{1});
+    EXPECT_EQ(write(fd.get(), data.data(), size), static_cast<ssize_t>(size));
+    const pid_t import =
+        world_.Spawn({"--config", world_.config(), "volume", "import", image_, name},
+                     world_.File("out"), world_.File("err"));
+    while (world_.RunJson({"volume", "list"}).json().empty()) usleep(1000);
+    return import;
+  }
   static uint64_t Allocated(const std::string& path) {
     struct stat info{};
     EXPECT_EQ(stat(path.c_str(), &info), 0);
@@ -52,6 +63,8 @@ class Transfer : public testing::Test {
     return names;
   }
   CliWorld world_;
+  const std::string image_ = world_.File("slow");
+  static constexpr size_t kSlow = size_t{64} << 20;
 };
 
 TEST_F(Transfer, RoundTripKeepsEveryByteAndEveryHole) {
@@ -127,13 +140,7 @@ TEST_F(Transfer, AnImportOverAVolumeThatIsThereLeavesItAlone) {
 
 TEST_F(Transfer, AnInterruptedImportLeavesNoVolume) {
   world_.Start({{"write_delay_ms", "50"}});
-  const std::string image = world_.File("image");
-  const Fd fd(open(image.c_str(), O_WRONLY | O_CREAT, 0600));
-  const Bytes data(256 << 20, std::byte{1});
-  ASSERT_EQ(write(fd.get(), data.data(), data.size()), static_cast<ssize_t>(data.size()));
-  const pid_t import = world_.Spawn({"--config", world_.config(), "volume", "import", image, "v"},
-                                    world_.File("out"), world_.File("err"));
-  while (world_.RunJson({"volume", "list"}).json().empty()) usleep(1000);
+  const pid_t import = BeginImport("v", 4 * kSlow);
   ASSERT_EQ(kill(import, SIGINT), 0);
   EXPECT_EQ(WaitForExit(import), 1);
   EXPECT_NE(ReadWhole(world_.File("err")).find("interrupted"), std::string::npos);
@@ -142,15 +149,9 @@ TEST_F(Transfer, AnInterruptedImportLeavesNoVolume) {
 
 TEST_F(Transfer, AKilledImportLeavesWhatCannotBeTakenForAWholeVolume) {
   world_.Start({{"write_delay_ms", "50"}});
-  const std::string image = world_.File("image");
-  const Fd fd(open(image.c_str(), O_WRONLY | O_CREAT, 0600));
-  const Bytes data(64 << 20, std::byte{1});
-  ASSERT_EQ(write(fd.get(), data.data(), data.size()), static_cast<ssize_t>(data.size()));
-  const pid_t import = world_.Spawn({"--config", world_.config(), "volume", "import", image, "v"},
-                                    world_.File("out"), world_.File("err"));
-  while (world_.RunJson({"volume", "list"}).json().empty()) usleep(1000);
+  const pid_t import = BeginImport("v", kSlow);
   ASSERT_EQ(kill(import, SIGSTOP), 0);
-  const CliResult second = world_.Run({"volume", "import", image, "v"});
+  const CliResult second = world_.Run({"volume", "import", image_, "v"});
   EXPECT_EQ(second.exit_code, 1);
   EXPECT_NE(second.err.find("v.importing is there"), std::string::npos) << second.err;
   ASSERT_EQ(kill(import, SIGKILL), 0);
@@ -159,7 +160,7 @@ TEST_F(Transfer, AKilledImportLeavesWhatCannotBeTakenForAWholeVolume) {
   EXPECT_EQ(world_.RunJson({"volume", "show", "v.importing"}).exit_code, 0);
   // It is closed a moment after its client has gone.
   while (world_.Run({"volume", "remove", "v.importing"}).exit_code != 0) usleep(50'000);
-  ASSERT_EQ(world_.Run({"volume", "import", image, "v"}).exit_code, 0);
+  ASSERT_EQ(world_.Run({"volume", "import", image_, "v"}).exit_code, 0);
   const auto list = world_.RunJson({"volume", "list"}).json();
   ASSERT_EQ(list.size(), 1u);
   EXPECT_EQ(list[0]["name"], "v");
@@ -167,16 +168,9 @@ TEST_F(Transfer, AKilledImportLeavesWhatCannotBeTakenForAWholeVolume) {
 
 TEST_F(Transfer, AnImportWhoseNameIsTakenMeanwhileLosesNothing) {
   world_.Start({{"write_delay_ms", "50"}});
-  const std::string image = world_.File("image");
-  const Fd fd(open(image.c_str(), O_WRONLY | O_CREAT, 0600));
-  const Bytes data(64 << 20, std::byte{1});
-  ASSERT_EQ(write(fd.get(), data.data(), data.size()), static_cast<ssize_t>(data.size()));
   const std::string long_name(200, 'n');
   for (const std::string& name : {std::string("v"), long_name}) {
-    const pid_t import =
-        world_.Spawn({"--config", world_.config(), "volume", "import", image, name},
-                     world_.File("out"), world_.File("err"));
-    while (world_.RunJson({"volume", "list"}).json().empty()) usleep(1000);
+    const pid_t import = BeginImport(name, kSlow);
     ASSERT_EQ(kill(import, SIGSTOP), 0);  // So that it is not done before the name is taken.
     const std::string unfinished = world_.RunJson({"volume", "list"}).json()[0]["name"];
     EXPECT_TRUE(unfinished.ends_with(".importing")) << unfinished;
@@ -187,7 +181,7 @@ TEST_F(Transfer, AnImportWhoseNameIsTakenMeanwhileLosesNothing) {
     EXPECT_NE(err.find("what was imported is volume " + unfinished), std::string::npos) << err;
     ASSERT_EQ(
         world_.Run({"volume", "export", unfinished, world_.File(name.substr(0, 9))}).exit_code, 0);
-    EXPECT_EQ(ReadWhole(world_.File(name.substr(0, 9))), ReadWhole(image));
+    EXPECT_EQ(ReadWhole(world_.File(name.substr(0, 9))), ReadWhole(image_));
     ASSERT_EQ(world_.Run({"volume", "remove", name}).exit_code, 0);
     ASSERT_EQ(world_.Run({"volume", "remove", unfinished}).exit_code, 0);
   }
