@@ -36,6 +36,10 @@ struct MapOpenOp {
   StoreSlot home = 0;
   Uuid uuid;
   bool writable = false;
+  // Of a volume that a mapper which has died had open for us: its generation when we last heard of
+  // it, and how many requests of ours are inside. 0: it is opened for the first time.
+  uint32_t generation = 0;
+  uint32_t admitted = 0;
 };
 
 // A source that runs refer to by its place in the list; place 0 is zeros and is not listed.
@@ -186,7 +190,9 @@ template <typename V> void Fields(V& v, PendingOperation& x) {
   v(x.kind, x.uuid, x.name, x.size, x.time_ns);
 }
 template <typename V> void Fields(V& v, PinChange& x) { v(x.new_epoch, x.new_size, x.snapshot); }
-template <typename V> void Fields(V& v, MapOpenOp& x) { v(x.home, x.uuid, x.writable); }
+template <typename V> void Fields(V& v, MapOpenOp& x) {
+  v(x.home, x.uuid, x.writable, x.generation, x.admitted);
+}
 template <typename V> void Fields(V& v, MapSource& x) { v(x.kind, x.slot, x.blob); }
 template <typename V> void Fields(V& v, MapRun& x) { v(x.grains, x.source); }
 template <typename V> void Fields(V& v, MapRuns& x) { v(x.first, x.sources, x.runs); }

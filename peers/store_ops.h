@@ -200,6 +200,23 @@ struct StoreSweepOp {
   bool dry_run = false;
 };
 
+// Said by a store to the supervisor, which tells the store's successor if it dies: what it has
+// adopted, before its adopter hears of it, and what it has given up, after that.
+struct Holding {
+  std::optional<BlobId> blob;
+  std::optional<LogId> log;
+  friend auto operator<=>(const Holding&, const Holding&) = default;
+};
+struct StoreHoldsOp {
+  using Wire = WireRow<Op::kStoreHolds, Nothing, Repeat::kHarmless>;
+  Holding what;
+};
+struct StoreLeftOp {
+  using Wire = WireRow<Op::kStoreLeft, Nothing, Repeat::kHarmless>;
+  Holding what;
+};
+using HoldingOps = OpList<StoreHoldsOp, StoreLeftOp>;
+
 using StoreOps =
     OpList<StoreInfoOp, StoreCapacityOp, StoreAdoptOp, StoreAdoptLogOp, StoreDisownOp,
            StoreDisownLogOp, StoreSealOp, StoreSealLogOp, StoreReadOp, StoreWriteOp, StoreZeroOp,
@@ -244,6 +261,9 @@ constexpr bool IsValid(ReadFor purpose) { return purpose <= ReadFor::kAct; }
 // clang-format off
 template <typename V> void Fields(V& v, BlobId& x) { v(x.owner, x.epoch, x.instance); }
 template <typename V> void Fields(V& v, LogId& x) { v(x.kind, x.owner, x.epoch, x.generation); }
+template <typename V> void Fields(V& v, Holding& x) { v(x.blob, x.log); }
+template <typename V> void Fields(V& v, StoreHoldsOp& x) { v(x.what); }
+template <typename V> void Fields(V& v, StoreLeftOp& x) { v(x.what); }
 template <typename V> void Fields(V& v, RecordKey& x) { v(x.kind, x.name); }
 template <typename V, typename T> void Fields(V& v, Page<T>& x) { v(x.items, x.last); }
 template <typename V> void Fields(V& v, Capabilities& x) {

@@ -25,6 +25,7 @@ constexpr std::array<ErrorRow, kCodeCount> kRows = {{
     {Code::kPermission, kEperm, kRepErrPolicy},
     {Code::kCancelled, kEshutdown, kRepErrShutdown},
     {Code::kInternal, kEio, kRepErrUnknown},
+    {Code::kStale, kEio, kRepErrUnknown},
 }};
 
 constexpr bool RowsStandAtTheirCodes() {

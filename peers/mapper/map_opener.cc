@@ -17,4 +17,11 @@ Task<Result<std::unique_ptr<MapApi>>> LocalMapOpener::OpenFrozen(StoreSlot home,
   co_return std::unique_ptr<MapApi>(*std::move(map));
 }
 
+Task<Result<std::unique_ptr<MapApi>>> LocalMapOpener::Reopen(StoreSlot home, Uuid uuid,
+                                                             uint32_t generation) {
+  auto map = co_await VolumeMap::Reopen(env_, stores_, home, uuid, generation);
+  if (!map.ok()) co_return map.status();
+  co_return std::unique_ptr<MapApi>(*std::move(map));
+}
+
 }  // namespace atl

@@ -16,6 +16,9 @@ class MapOpener {
   // As of VolumeMap::OpenWritable and OpenFrozen.
   virtual Task<Result<std::unique_ptr<MapApi>>> OpenWritable(StoreSlot home, Uuid uuid) = 0;
   virtual Task<Result<std::unique_ptr<MapApi>>> OpenFrozen(StoreSlot home, Uuid uuid) = 0;
+  // As of VolumeMap::Reopen.
+  virtual Task<Result<std::unique_ptr<MapApi>>> Reopen(StoreSlot home, Uuid uuid,
+                                                       uint32_t generation) = 0;
 };
 
 class LocalMapOpener final : public MapOpener {
@@ -24,6 +27,8 @@ class LocalMapOpener final : public MapOpener {
   LocalMapOpener(Env* env, StoreSet* stores) : env_(env), stores_(stores) {}
   Task<Result<std::unique_ptr<MapApi>>> OpenWritable(StoreSlot home, Uuid uuid) override;
   Task<Result<std::unique_ptr<MapApi>>> OpenFrozen(StoreSlot home, Uuid uuid) override;
+  Task<Result<std::unique_ptr<MapApi>>> Reopen(StoreSlot home, Uuid uuid,
+                                               uint32_t generation) override;
 
  private:
   Env* env_;

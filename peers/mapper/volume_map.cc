@@ -274,7 +274,7 @@ Task<Status> VolumeMap::Close() {
   co_await background_.Join();
   if (!geometry_.writable) co_return OkStatus();
   // If it fails nothing is lost: the next open reads more, and folds if it must.
-  if (wants_fold()) (void)co_await FoldAll();
+  if (wants_fold() && geometry_.read_only_reason.empty()) (void)co_await FoldAll();
   Store& store = stores_->at(geometry_.slot);
   const Status status = co_await store.TrimLog(journal_->log(), journal_->position());
   co_await DisownAll();

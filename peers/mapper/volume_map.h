@@ -40,6 +40,9 @@ class VolumeMap final : public MapApi {
   // How many epochs or generations the next one may skip. Each failed sync of a new journal costs
   // one until the store is opened anew.
   static constexpr uint32_t kMostAhead = 64;
+  // How many generations a mapper that died may have begun that its composer has not heard of: by
+  // one pin, and by mappers that died when they had just opened it again.
+  static constexpr uint32_t kMostUnheard = 2 * kMostAhead;
   // Sources kept free for node blobs and for what is not folded yet when a new epoch begins.
   static constexpr size_t kSourceMargin = 64;
 
@@ -50,6 +53,12 @@ class VolumeMap final : public MapApi {
   static Task<Result<std::unique_ptr<VolumeMap>>> OpenWritable(Env* env, StoreSet* stores,
                                                                StoreSlot home, Uuid uuid,
                                                                int64_t adopt_wait_ns);
+  // Opens a volume again whose map was open, for the same composer, in a process that has died: the
+  // composer has the lock and goes on where it was, so what is current must be what it knows.
+  // `generation` is the last one that it has heard of; a few more may have been begun since.
+  // kFenced if the volume is another one's by now.
+  static Task<Result<std::unique_ptr<VolumeMap>>> Reopen(Env* env, StoreSet* stores, StoreSlot home,
+                                                         Uuid uuid, uint32_t generation);
   // Opens a map that nobody changes any more: a snapshot, or a volume that only an administrator's
   // look is for.
   static Task<Result<std::unique_ptr<VolumeMap>>> OpenFrozen(Env* env, StoreSet* stores,
@@ -94,7 +103,13 @@ class VolumeMap final : public MapApi {
   VolumeMap(Env* env, StoreSet* stores, StoreSlot home, VersionedHeader header);
 
   // --- volume_map_open.cc
-  Task<Status> TakeOver(int64_t adopt_wait_ns);
+  struct Takeover {
+    int64_t adopt_wait_ns = 0;
+    bool may_be_sealed = true;  // By a break: then a new epoch begins.
+  };
+  static Task<Result<std::unique_ptr<VolumeMap>>> Open(Env* env, StoreSet* stores, StoreSlot home,
+                                                       VersionedHeader found, Takeover how);
+  Task<Status> TakeOver(Takeover how);
   Task<void> DisownAll();
   Task<Status> LoadMap();
   Task<Status> LoadLayer(ReplayJournal journal);

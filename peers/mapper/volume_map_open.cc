@@ -34,10 +34,33 @@ Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::OpenWritable(Env* env, Store
                                                                  int64_t adopt_wait_ns) {
   Store* store = &stores->at(home);
   CO_ASSIGN_OR_RETURN(VersionedHeader found, co_await ReadHeader(store, uuid, ReadFor::kAct));
+  const Takeover how{.adopt_wait_ns = adopt_wait_ns};
+  co_return co_await Open(env, stores, home, std::move(found), how);
+}
+
+Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::Reopen(Env* env, StoreSet* stores,
+                                                           StoreSlot home, Uuid uuid,
+                                                           uint32_t generation) {
+  Store* store = &stores->at(home);
+  CO_ASSIGN_OR_RETURN(VersionedHeader found, co_await ReadHeader(store, uuid, ReadFor::kAct));
+  const uint32_t now = found.header.generation;
+  if (now < generation || now - generation > kMostUnheard) {
+    co_return Status(Code::kFenced,
+                     fmt::format("volume {} was taken over by another node (generation {}, ours is "
+                                 "{})",
+                                 found.header.name, now, generation));
+  }
+  const Takeover how{.adopt_wait_ns = kAdoptWait, .may_be_sealed = false};
+  co_return co_await Open(env, stores, home, std::move(found), how);
+}
+
+Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::Open(Env* env, StoreSet* stores, StoreSlot home,
+                                                         VersionedHeader found, Takeover how) {
+  Store* store = &stores->at(home);
   CO_RETURN_IF_ERROR(co_await CheckCurrentIsThere(store, found.header));
   std::unique_ptr<VolumeMap> map(new VolumeMap(env, stores, home, found));
   map->geometry_.writable = true;
-  const Status status = co_await map->TakeOver(adopt_wait_ns);
+  const Status status = co_await map->TakeOver(how);
   co_await store->DisownLog(found.header.journal());
   if (!status.ok() || map->geometry_.own != found.header.blob()) {
     co_await store->Disown(found.header.blob());
@@ -51,13 +74,13 @@ Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::OpenWritable(Env* env, Store
 }
 
 // If it fails its caller gives up what was adopted, wherever it stopped.
-Task<Status> VolumeMap::TakeOver(int64_t adopt_wait_ns) {
+Task<Status> VolumeMap::TakeOver(Takeover how) {
   const Header found = header_.header;
   Store* store = &stores_->at(home_);
   // From here on nobody else writes to what the header names as current: it is ours, or sealed.
-  Status adopted = co_await store->Adopt(found.blob(), adopt_wait_ns);
-  if (adopted.ok()) adopted = co_await store->AdoptLog(found.journal(), adopt_wait_ns);
-  const bool sealed = adopted.code() == Code::kFenced;
+  Status adopted = co_await store->Adopt(found.blob(), how.adopt_wait_ns);
+  if (adopted.ok()) adopted = co_await store->AdoptLog(found.journal(), how.adopt_wait_ns);
+  const bool sealed = how.may_be_sealed && adopted.code() == Code::kFenced;
   if (!sealed) CO_RETURN_IF_ERROR(adopted.With("volume " + found.name));
   CO_ASSIGN_OR_RETURN(header_, co_await ReadHeader(store, found.uuid, ReadFor::kAct));
   if (header_.header.generation != found.generation) {

@@ -22,7 +22,7 @@ struct PeerPortOptions {
 
 class PeerPort {
  public:
-  // As of Port::Claim.
+  // As of Port::Claim. What a dead owner of the port had not answered waits for server().Serve().
   static Result<std::unique_ptr<PeerPort>> Open(Env* env, Segment* segment, std::string_view name,
                                                 PeerPortOptions options) {
     ASSIGN_OR_RETURN(auto port, Port::Claim(segment, name));
@@ -41,7 +41,9 @@ class PeerPort {
         poller_(env, port_.get(),
                 [this](Request request) { server_.OnRequest(std::move(request)); }),
         client_(env, &poller_, options.bounce_bytes),
-        buffers_(env, &port_->buffers(), options.payload_bytes) {}
+        buffers_(env, &port_->buffers(), options.payload_bytes) {
+    for (Request& request : port_->Replay()) server_.OnRequest(std::move(request));
+  }
 
   std::unique_ptr<Port> port_;
   RpcServer server_;

@@ -31,7 +31,7 @@ Result<RpcTarget> RpcClient::Find(std::string_view port_name) const {
 
 Status RpcClient::CheckRunning(const RpcTarget& to) const {
   const PortState state = segment().port(to.port).LoadControl().state;
-  return state == PortState::kActive ? Status() : Ended(to);
+  return state == PortState::kFree ? Ended(to) : Status();
 }
 
 bool RpcClient::InSegment(ConstSpan bytes) const {

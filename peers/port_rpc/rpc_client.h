@@ -10,8 +10,11 @@
 // an operation with a `counter` (peers/port_ops.h) takes its number when it is sent, so that the
 // receiver can restore the order in which the calls were made.
 //
+// A call to a peer that has died waits for its successor, which finds it and carries it out,
+// perhaps for the second time (RpcCall::replayed).
+//
 // Errors: those of the operation, with their whole text; kUnavailable, naming the peer, if it has
-// ended or ends before it answers. The operation may have been carried out then.
+// ended for good. The operation may have been carried out then.
 //
 // Threads: those of the port's Env. It outlives all its calls.
 #pragma once
@@ -41,7 +44,7 @@ class RpcClient {
   // What a client takes of the segment at most, besides `bounce_bytes`.
   static constexpr size_t kMessageBytes = 32 * kMiB;
 
-  // The port of a peer. kUnavailable if it does not run.
+  // The port of a peer. kUnavailable if it never ran, or has ended in order.
   Result<RpcTarget> Find(std::string_view port_name) const;
 
   // `out` is filled by the other side, `in` is read by it; one of both at most.

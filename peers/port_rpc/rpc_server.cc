@@ -2,14 +2,30 @@
 #include "peers/port_rpc/rpc_server.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace atl {
 
 RpcServer::RpcServer(Port* port) : port_(port) { Add(OpList<ErrorTextOp>{}, this); }
 
-RpcServer::~RpcServer() = default;
+RpcServer::~RpcServer() {
+  for (Request& request : waiting_) request.Leave();
+}
+
+void RpcServer::Serve() {
+  serving_ = true;
+  for (Request& request : std::exchange(waiting_, {})) {
+    const PortIndex from = port_->SenderOf(request);
+    const bool wanted = port_->segment().port(from).LoadControl().state == PortState::kActive;
+    if (wanted) OnRequest(std::move(request));  // Else the token answers, and nobody reads it.
+  }
+}
 
 void RpcServer::OnRequest(Request request) {
+  if (!serving_) {
+    waiting_.push_back(std::move(request));
+    return;
+  }
   const size_t op = request.op();
   if (op >= kOps || rows_[op].run == nullptr) {
     const Status unknown(Code::kUnsupported,
@@ -27,6 +43,7 @@ Result<RpcServer::Opened> RpcServer::Open(const Request& request) const {
   std::memcpy(&head, arguments.data(), sizeof(head));
   Opened opened;
   opened.call.from = port_->SenderOf(request);
+  opened.call.replayed = request.is_replayed();
   if (!request.buffer().empty()) {
     ASSIGN_OR_RETURN(opened.call.data, port_->segment().Resolve(request.buffer()));
   }

@@ -8,6 +8,11 @@
 //     Task<Result<Capacity>> Do(const RpcCall& call, StoreCapacityOp& op);
 //   };
 //   server.Add(StoreOps{}, &store_server);
+//   server.Serve();
+//
+// What comes before Serve waits: a peer that takes the place of one that has died finds what that
+// one had not answered, and has to get ready for it first. If the server ends without having
+// served, those requests stay for the next one.
 //
 // Requests are validated as far as the wire goes: fields that do not decode, data and messages that
 // are not in the segment and unknown operations are answered with an error, and no handler runs.
@@ -23,6 +28,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "peers/port_rpc/wire.h"
 #include "xseg/base/sync.h"
@@ -33,7 +39,8 @@ namespace atl {
 
 struct RpcCall {
   PortIndex from = kNoPort;
-  MutSpan data;  // Empty if there is none.
+  MutSpan data;           // Empty if there is none.
+  bool replayed = false;  // Somebody before us died with it, and may have carried it out.
 };
 
 class RpcServer {
@@ -48,6 +55,8 @@ class RpcServer {
 
   // What the port's poller calls.
   void OnRequest(Request request);
+  // Begins with what has come so far, but for requests of senders that have died since.
+  void Serve();
   // Until nothing is being served.
   Task<void> Join() { return running_.Join(); }
   uint64_t running() const { return running_.running(); }
@@ -106,6 +115,8 @@ class RpcServer {
   void Refuse(Request request, MutSpan message, const Status& status);
 
   Port* port_;
+  bool serving_ = false;
+  std::vector<Request> waiting_;  // For Serve.
   std::array<Row, kOps> rows_{};
   TaskGroup running_;
   std::array<std::string, kTextsKept> texts_;

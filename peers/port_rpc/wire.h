@@ -44,6 +44,11 @@ inline constexpr int64_t kAnswered = int64_t{1} << 40;
 inline constexpr int64_t kTextKept = int64_t{1} << 41;
 inline constexpr int64_t kBodyMask = 0xFFFFFFFF;
 
+// Handles that a server gives out say in their upper half which incarnation of its port it was, so
+// that one of a predecessor is known to be stale.
+constexpr uint64_t FirstHandle(uint32_t life) { return (uint64_t{life} << 32) + 1; }
+constexpr bool IsStaleHandle(uint64_t handle, uint32_t life) { return handle >> 32 != life; }
+
 // Room for an answer that is asked for along with the call, in bytes; 0: the slot will usually do.
 template <typename O>
 inline constexpr size_t kReplyRoom = 0;

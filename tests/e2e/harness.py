@@ -23,6 +23,8 @@ ATOLL = os.path.join(BIN, "atoll")
 PLACEMENT = os.environ.get("ATOLL_PLACEMENT", "fused")
 SEED = int(os.environ.get("ATOLL_SEED") or random.SystemRandom().randrange(1 << 32))
 COMMAND_TIMEOUT_S = 60
+# How much of a log is shown when a test has failed.
+LOG_TAIL = int(os.environ.get("ATOLL_LOG_TAIL") or 3000)
 SKIPPED = 77
 # Where mkfs and losetup are, for users whose path leaves it out.
 os.environ["PATH"] += ":/usr/sbin:/sbin"
@@ -164,7 +166,7 @@ class E2eTest(unittest.TestCase):
                 problems.append(f"node stop: {stopped.stderr}")
         if problems or self._has_failed():
             for node in self.nodes:
-                print(f"the end of {node.log}:\n{node.log_text()[-3000:]}", file=sys.stderr)
+                print(f"the end of {node.log}:\n{node.log_text()[-LOG_TAIL:]}", file=sys.stderr)
         self.assertEqual(problems, [])
 
     def _has_failed(self):

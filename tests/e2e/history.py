@@ -112,21 +112,24 @@ class Writer(threading.Thread):
     """Writes, zeroes, trims and flushes at random within its own sectors over a connection of its
     own until the connection is lost or `stop` is set."""
 
-    def __init__(self, node, export, history, sectors, random, depth=8):
+    def __init__(self, node, export, history, sectors, random, depth=8,
+                 client=nbd_client.Client):
         super().__init__(daemon=True)
+        self._client = client
         self._socket, self._export, self._history = node.socket, export, history
         self._sectors, self._random, self._depth = sectors, random, depth
         self._operations = {}
         self.stop = threading.Event()
         self.acknowledged = 0
         self.problem = None
+        self.lost = False
 
     def run(self):
         try:
-            with nbd_client.Client(self._socket, self._export) as client:
+            with self._client(self._socket, self._export) as client:
                 self._go(client)
         except nbd_client.Lost:
-            pass
+            self.lost = True
         except (nbd_client.NbdError, AssertionError) as error:
             self.problem = error
 

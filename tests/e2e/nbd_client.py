@@ -4,8 +4,10 @@
 One connection, fixed newstyle with NBD_OPT_GO, simple replies, any number of requests in flight.
 """
 import itertools
+import select
 import socket
 import struct
+import time
 
 GREETING = struct.Struct(">QQH")
 OPTION = struct.Struct(">QII")
@@ -38,11 +40,15 @@ class Client:
     def __init__(self, path, export):
         self.in_flight = {}
         self._cookies = itertools.count(1)
+        self._path, self._export = path, export.encode()
+        self._connect()
+
+    def _connect(self):
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(REPLY_TIMEOUT_S)
         try:
-            self._socket.connect(path)
-            self._negotiate(export.encode())
+            self._socket.connect(self._path)
+            self._negotiate(self._export)
         except OSError as error:
             self._socket.close()
             raise Lost(str(error)) from error
@@ -95,24 +101,32 @@ class Client:
     def submit(self, command, offset=0, length=0, data=b"", flags=0):
         """Sends a request and returns its cookie; `wait` brings the answer."""
         cookie = next(self._cookies)
-        self.in_flight[cookie] = (command, offset, length or len(data), data)
-        head = REQUEST.pack(REQUEST_MAGIC, flags, command, cookie, offset, length or len(data))
+        self.in_flight[cookie] = (command, offset, length or len(data), data, flags)
+        self._send(cookie)
+        return cookie
+
+    def _send(self, cookie):
+        command, offset, length, data, flags = self.in_flight[cookie]
+        head = REQUEST.pack(REQUEST_MAGIC, flags, command, cookie, offset, length)
         try:
             self._socket.sendall(head + data)
         except OSError as error:
             raise Lost(str(error)) from error
-        return cookie
 
     def wait(self):
         """The next answer: (cookie, data that was read). Raises NbdError or Lost."""
         magic, error, cookie = REPLY.unpack(self._receive(REPLY.size))
         assert magic == REPLY_MAGIC, f"a reply begins with {magic:#x}"
-        command, _, length, _ = self.in_flight[cookie]
+        command, _, length, _, _ = self.in_flight[cookie]
         data = self._receive(length) if command == READ and not error else b""
         del self.in_flight[cookie]
         if error:
             raise NbdError(error)
         return cookie, data
+
+    def answers(self):
+        """Whether one is there, or begins to be, without waiting for it."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def call(self, command, **request):
         assert not self.in_flight, "call() takes turns with nothing else"
@@ -133,3 +147,41 @@ class Client:
 
     def zero(self, offset, length, flags=0):
         self.call(WRITE_ZEROES, offset=offset, length=length, flags=flags)
+
+
+class ReconnectingClient(Client):
+    """Connects again when the connection ends, and sends again what was not answered, as QEMU does
+    with reconnect-delay."""
+    PATIENCE_S = 30
+
+    def __init__(self, path, export):
+        self.reconnects = 0
+        super().__init__(path, export)
+
+    def _reconnect(self):
+        self._socket.close()
+        self.reconnects += 1
+        deadline = time.monotonic() + self.PATIENCE_S
+        while True:
+            try:
+                self._connect()
+                for cookie in self.in_flight:
+                    super()._send(cookie)
+                return
+            except Lost:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
+
+    def _send(self, cookie):
+        try:
+            super()._send(cookie)
+        except Lost:
+            self._reconnect()
+
+    def wait(self):
+        while True:
+            try:
+                return super().wait()
+            except Lost:
+                self._reconnect()

@@ -41,6 +41,8 @@ po::options_description Options(Arguments* arguments) {
        "of a peer: its shared memory")  //
       ("lifeline-fd", po::value(&arguments->peer.lifeline_fd)->value_name("FD"),
        "of a peer: a pipe that ends with the daemon")  //
+      ("heirloom-fd", po::value(&arguments->peer.heirloom_fd)->value_name("FD"),
+       "of a peer that takes the place of one that has died: what that one held")  //
       ("check", po::bool_switch(&arguments->check),
        "only look at the configuration; exit code 1 if it cannot be run")  //
       ("version", po::bool_switch(&arguments->version), "show the version")(

@@ -27,6 +27,9 @@ struct PeerArguments {
   std::string segment;   // As of SegmentFds::FromInheritSpec.
   int lifeline_fd = -1;  // A pipe that ends when the daemon does.
   int ready_fd = -1;     // Where to say "ready" or what went wrong.
+  // It takes the place of one that has died, and what that one had adopted is in this file
+  // (tools/node/heirloom.h). -1: it is the first.
+  int heirloom_fd = -1;
 };
 
 class Node {

@@ -7,10 +7,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ranges>
 
 #include "peers/port_ops.h"
+#include "tools/node/heirloom.h"
 #include "tools/node/segment_report.h"
 #include "xseg/port_claim.h"
 #include "xseg/reclaim.h"
@@ -22,8 +24,16 @@ namespace {
 constexpr int64_t kFolderPatience = 30 * kSecond;
 constexpr int64_t kStopPatience = 60 * kSecond;
 constexpr int64_t kNap = 10 * kMillisecond;
-// A front end that ends right after its start is not started again at once.
-constexpr int64_t kRestartPause = 1 * kSecond;
+constexpr int64_t kShortNap = kMillisecond / 2;
+// A start that lasts for so long was one: a request that kills whoever takes it does so sooner.
+constexpr int64_t kLasting = 100 * kMillisecond;
+// So many in a row that do not last are tried again at once; the pause before the next ones
+// doubles.
+constexpr uint32_t kFreeFailures = 3;
+constexpr int64_t kFirstRestartPause = 50 * kMillisecond;
+constexpr int64_t kLastRestartPause = 10 * kSecond;
+// After so many whoever asks it is told that it does not run.
+constexpr uint32_t kGiveUp = 8;
 
 }  // namespace
 
@@ -103,89 +113,155 @@ Status IsolatedNode::MakeSegment() {
   for (const auto& peer : peers_) peer->process->Inherit(inherited_.get());
   ASSIGN_OR_RETURN(port_,
                    PeerPort::Open(&executor_, segment_.get(), kDaemonPort, kFrontEndBuffers));
+  port_->server().Add(HoldingOps{}, this);
+  port_->server().Serve();
   return {};
 }
 
 Task<Status> IsolatedNode::Begin() {
   CO_RETURN_IF_ERROR(co_await TakeFolder());
   CO_RETURN_IF_ERROR(MakeSegment());
-  for (const auto& peer : peers_) CO_RETURN_IF_ERROR(co_await StartPeer(peer.get()));
+  for (const auto& peer : peers_) {
+    CO_RETURN_IF_ERROR(co_await StartPeer(peer.get(), {}));
+    watchers_.Run(Watch(peer.get()));
+  }
   CO_ASSIGN_OR_RETURN(RpcTarget composer, port_->client().Find(PortNameOf(kComposerPeer)));
   atoll_ = std::make_unique<SupervisedAtoll>(port_.get(), std::move(composer));
   co_return OkStatus();
 }
 
-Task<Status> IsolatedNode::StartPeer(Supervised* peer) {
+Task<Status> IsolatedNode::StartPeer(Supervised* peer, Fd heirloom) {
   peer->state = "starting";
   peer->expected_to_end = false;
   peer->started_ns = executor_.BootNs();
-  const Status status = co_await peer->process->Start();
+  const Status status = co_await peer->process->Start(std::move(heirloom));
   if (!status.ok()) {
     peer->state = "failed: " + std::string(status.message());
     co_return status;
   }
   peer->state = "running";
-  watchers_.Run(Watch(peer));
   co_return OkStatus();
 }
 
 // --- Watching ------------------------------------------------------------------------------------
 
 Task<void> IsolatedNode::Watch(Supervised* peer) {
-  const PeerProcess& process = *peer->process;
-  co_await peer->process->exited();
-  if (peer->expected_to_end) {
-    peer->state = "stopped";
-    co_return;
+  while (true) {
+    co_await peer->process->exited();
+    if (peer->expected_to_end) {
+      peer->state = "stopped";
+      co_return;
+    }
+    const PeerProcess& process = *peer->process;
+    peer->state = "dead: " + process.how();
+    peer->died_ns = executor_.BootNs();
+    const bool planned = std::exchange(peer->restarting, false);
+    const bool lasted = planned || peer->died_ns - peer->started_ns >= kLasting;
+    peer->failures = lasted ? 0 : peer->failures + 1;
+    spdlog::log(planned ? spdlog::level::info : spdlog::level::err, "{} (pid {}) {}",
+                process.name(), process.pid(), process.how());
+    co_await Replace(peer);
+    if (stopping_) co_return;
   }
-  peer->state = "dead: " + process.how();
-  spdlog::error("{} (pid {}) {}", process.name(), process.pid(), process.how());
-  co_await Bury(peer);
-  if (!peer->is_front_end) {
-    spdlog::error("what needs {} answers with errors until this node is restarted", process.name());
-    co_return;
-  }
-  const int64_t earliest_ns = peer->started_ns + kRestartPause;
-  while (executor_.BootNs() < earliest_ns && !stopping_) co_await executor_.Sleep(kNap);
-  if (stopping_) co_return;
-  ++peer->restarts;
-  const Status status = co_await StartPeer(peer);
-  if (!status.ok()) spdlog::error("{}: {}", process.name(), status.ToString());
 }
 
-// Its requests are withdrawn and what others keep for it is closed. The port of a front end, which
-// does no I/O of its own but through others, is free as soon as those have answered.
+Task<void> IsolatedNode::Replace(Supervised* peer) {
+  while (true) {
+    co_await Bury(peer);
+    if (stopping_) break;
+    if (peer->failures >= kGiveUp) GiveUp(peer);
+    co_await PauseBeforeRestart(peer);
+    if (stopping_) break;
+    const Status status = co_await StartSuccessor(peer);
+    if (status.ok()) co_return;
+    ++peer->failures;
+    spdlog::error("{}: {}", peer->process->name(), status.ToString());
+  }
+  GiveUp(peer);  // Others, who are to end in order, do not wait for it.
+}
+
+Task<Status> IsolatedNode::StartSuccessor(Supervised* peer) {
+  ++peer->restarts;
+  const Heirloom heirloom{.holdings = {peer->holdings.begin(), peer->holdings.end()}};
+  CO_ASSIGN_OR_RETURN(Fd file, MakeHeirloomFile(heirloom));
+  CO_RETURN_IF_ERROR(co_await StartPeer(peer, std::move(file)));
+  peer->given_up = false;
+  spdlog::info("{} has been replaced, after {} ms (pid {})", peer->process->name(),
+               (executor_.BootNs() - peer->died_ns) / kMillisecond, peer->process->pid());
+  co_return OkStatus();
+}
+
+Task<void> IsolatedNode::PauseBeforeRestart(Supervised* peer) {
+  if (peer->failures <= kFreeFailures) co_return;
+  const uint32_t doublings = std::min(peer->failures - kFreeFailures - 1, 16u);
+  const int64_t pause_ns = std::min(kFirstRestartPause << doublings, kLastRestartPause);
+  const int64_t end_ns = executor_.BootNs() + pause_ns;
+  while (executor_.BootNs() < end_ns && !stopping_) co_await executor_.Sleep(kNap);
+}
+
+// What it had sent and nobody had accepted is withdrawn, and what others keep for it is closed. Its
+// buffers are free once those have answered who had accepted something. What was sent to it stays,
+// but for a front end, whose successor begins anew.
 Task<void> IsolatedNode::Bury(Supervised* peer) {
   const auto port = Port::Find(*segment_, PortNameOf(peer->process->name()));
   if (!port.ok()) co_return;
   const auto report = Quarantine(*segment_, *port, ProofOfDeath::kCallerKnows);
   if (!report.ok()) co_return;
-  if (peer->is_front_end) {
-    AnswerAllHeldBy(*segment_, *port, Code::kUnavailable);
-    co_await TellOthers(*port);
-    while (Release(*segment_, *port).code() == Code::kBusy && !stopped_) {
-      co_await executor_.Sleep(kNap);
-    }
-    co_return;
-  }
-  answering_.Run(AnswerForTheDead(*port));
-  co_await TellOthers(*port);
-}
-
-Task<void> IsolatedNode::TellOthers(PortIndex gone) {
-  for (const char* name : {kComposerPeer, kMapperPeer}) {
-    const auto peer = port_->client().Find(PortNameOf(name));
-    if (!peer.ok() || peer->port == gone) continue;
-    const PeerGoneOp op{gone};
-    (void)co_await port_->client().Tell(*peer, op);
+  if (peer->is_front_end) AnswerAllHeldBy(*segment_, *port, Code::kUnavailable);
+  co_await TellWhoServedIt(peer->process->name(), *port);
+  while (Release(*segment_, *port).code() == Code::kBusy && !stopped_) {
+    co_await executor_.Sleep(kShortNap);
   }
 }
 
-Task<void> IsolatedNode::AnswerForTheDead(PortIndex port) {
-  while (!stopped_) {
-    AnswerAllHeldBy(*segment_, port, Code::kUnavailable);
+Task<void> IsolatedNode::TellWhoServedIt(const std::string& name, PortIndex gone) {
+  const char* server = nullptr;
+  if (name == kComposerPeer) server = kMapperPeer;
+  if (name == kNbdPeer) server = kComposerPeer;
+  if (server == nullptr) co_return;
+  const auto peer = port_->client().Find(PortNameOf(server));
+  if (!peer.ok()) co_return;
+  const PeerGoneOp op{gone};
+  (void)co_await port_->client().Tell(*peer, op);
+}
+
+void IsolatedNode::GiveUp(Supervised* peer) {
+  if (peer->given_up) return;
+  const auto port = Port::Find(*segment_, PortNameOf(peer->process->name()));
+  if (!port.ok()) return;
+  peer->given_up = true;
+  answering_.Run(AnswerForTheDead(peer, *port));
+}
+
+Task<void> IsolatedNode::AnswerForTheDead(Supervised* peer, PortIndex port) {
+  while (!stopped_ && peer->given_up) {
+    const PortState state = segment_->port(port).LoadControl().state;
+    if (state != PortState::kActive) AnswerAllHeldBy(*segment_, port, Code::kUnavailable);
     co_await executor_.Sleep(kNap);
   }
+}
+
+IsolatedNode::Supervised* IsolatedNode::Find(const std::string& name) const {
+  const auto found = std::ranges::find_if(
+      peers_, [&name](const auto& peer) { return peer->process->name() == name; });
+  return found == peers_.end() ? nullptr : found->get();
+}
+
+IsolatedNode::Supervised* IsolatedNode::OwnerOf(PortIndex port) const {
+  const std::string name = segment_->port(port).LoadName();
+  const auto found = std::ranges::find_if(
+      peers_, [&name](const auto& peer) { return PortNameOf(peer->process->name()) == name; });
+  return found == peers_.end() ? nullptr : found->get();
+}
+
+Task<Status> IsolatedNode::Do(const RpcCall& call, StoreHoldsOp& op) {
+  if (Supervised* const store = OwnerOf(call.from)) store->holdings.insert(op.what);
+  co_return OkStatus();
+}
+
+Task<Status> IsolatedNode::Do(const RpcCall& call, StoreLeftOp& op) {
+  if (Supervised* const store = OwnerOf(call.from)) store->holdings.erase(op.what);
+  co_return OkStatus();
 }
 
 // --- Being asked ---------------------------------------------------------------------------------
@@ -199,33 +275,21 @@ std::vector<PeerState> IsolatedNode::Peers() {
 }
 
 Task<Status> IsolatedNode::RestartPeer(std::string name) {
-  const auto found = std::ranges::find_if(
-      peers_, [&name](const auto& peer) { return peer->process->name() == name; });
-  if (found == peers_.end()) {
+  Supervised* const peer = Find(name);
+  if (peer == nullptr) {
     co_return Status(Code::kNotFound, fmt::format("no peer '{}'; see 'atoll node status'", name));
-  }
-  Supervised* const peer = found->get();
-  if (!peer->is_front_end && !peer->process->runs()) {
-    co_return Status(Code::kUnsupported,
-                     fmt::format("{} is {}, and nothing can take its place while the node runs; "
-                                 "'atoll node restart' restarts all of it",
-                                 name, peer->state));
-  }
-  if (!peer->is_front_end) {
-    co_return Status(
-        Code::kUnsupported,
-        fmt::format("{} holds open volumes and cannot be replaced while the node runs; "
-                    "'atoll node restart' restarts all of it",
-                    name));
   }
   if (stopping_ || peer->state == "starting" || peer->expected_to_end) {
     co_return Status(Code::kBusy, fmt::format("{} is {}", name, peer->state));
   }
-  peer->expected_to_end = true;
-  co_await peer->process->Stop(kStopPatience);
-  co_await Bury(peer);  // If it had to be killed.
-  ++peer->restarts;
-  co_return co_await StartPeer(peer);
+  const uint32_t before = peer->restarts;
+  peer->restarting = true;
+  // There is nothing that it has to do first: its successor takes everything over.
+  co_await peer->process->Stop(peer->is_front_end ? kStopPatience : 0);
+  while (!stopping_ && (peer->restarts == before || peer->state != "running")) {
+    co_await executor_.Sleep(kNap);
+  }
+  co_return stopping_ ? Status(Code::kUnavailable, "this node is stopping") : OkStatus();
 }
 
 Task<Result<Report>> IsolatedNode::GetReport(ReportSpec spec) {

@@ -5,18 +5,22 @@
 // order, watches them, and ends them in reverse order.
 //
 //   starting --ready--> running --stop--> stopped
-//                          |
-//                          +--dies--> dead: its port is quarantined, and whoever asks it is told
-//                                     kUnavailable; a front end is started again.
+//      ^                   |
+//      |                   +--dies--> dead: its port is quarantined until nothing that it began is
+//      +---- successor ---------------      under way any more
 //
-// A store, mapper or composer that has died stays dead until the node is restarted: its port is
-// kept in quarantine, so that a successor may take it over (xseg/reclaim.h).
+// Whoever asked the dead one waits for its successor, which takes over the requests. Of a store the
+// supervisor knows what it had adopted, and the successor adopts that first. A peer that ends again
+// and again right after its start is started at longer and longer intervals, and meanwhile whoever
+// asks it is told kUnavailable: the request that kills it is then answered, too.
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "peers/store_ops.h"
 #include "peers/volumes/remote/port_atoll.h"
 #include "tools/atolld/node.h"
 #include "tools/node/node_segment.h"
@@ -37,10 +41,14 @@ class IsolatedNode final : public Node {
 
   Atoll& atoll() override;
   std::vector<PeerState> Peers() override;
-  // Front ends; the others hold what cannot be handed over yet.
+  // A front end answers what is in flight first; any other is killed, and its successor goes on.
   Task<Status> RestartPeer(std::string name) override;
   Task<Result<Report>> GetReport(ReportSpec spec) override;
   Task<void> Stop() override;
+
+  // What stores say of themselves.
+  Task<Status> Do(const RpcCall& call, StoreHoldsOp& op);
+  Task<Status> Do(const RpcCall& call, StoreLeftOp& op);
 
  private:
   struct Supervised {
@@ -48,19 +56,32 @@ class IsolatedNode final : public Node {
     std::string state = "starting";
     uint32_t restarts = 0;
     bool expected_to_end = false;
+    bool restarting = false;  // Somebody wants it to end, and to begin anew.
     bool is_front_end = false;
     int64_t started_ns = 0;
+    int64_t died_ns = 0;
+    uint32_t failures = 0;       // Starts in a row that did not last.
+    bool given_up = false;       // Whoever asks it is answered by us.
+    std::set<Holding> holdings;  // Of a store.
   };
 
   Task<Status> TakeFolder();
   Status MakeSegment();
-  Task<Status> StartPeer(Supervised* peer);
+  Task<Status> StartPeer(Supervised* peer, Fd heirloom);
   void Add(std::string name, bool is_front_end);
+  // From its first start to the end of the node.
   Task<void> Watch(Supervised* peer);
+  Task<void> Replace(Supervised* peer);
+  Task<Status> StartSuccessor(Supervised* peer);
+  Task<void> PauseBeforeRestart(Supervised* peer);
+  // Until nothing that it began is under way any more.
   Task<void> Bury(Supervised* peer);
-  Task<void> TellOthers(PortIndex gone);
-  // Answers whoever asks the dead, until it is replaced or the node has stopped.
-  Task<void> AnswerForTheDead(PortIndex port);
+  Task<void> TellWhoServedIt(const std::string& name, PortIndex gone);
+  // Answers whoever asks it, until it is replaced or the node has stopped.
+  void GiveUp(Supervised* peer);
+  Task<void> AnswerForTheDead(Supervised* peer, PortIndex port);
+  Supervised* Find(const std::string& name) const;
+  Supervised* OwnerOf(PortIndex port) const;
 
   const NodeConfig& config_;
   Executor& executor_;

@@ -6,9 +6,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tools/config/node_config.h"
+#include "tools/node/heirloom.h"
 #include "xseg/base/executor.h"
 #include "xseg/segment.h"
 
@@ -18,6 +20,8 @@ struct PeerHost {
   const NodeConfig& config;
   Executor& executor;
   Segment& segment;
+  // Of a peer that takes the place of one that has died.
+  std::optional<Heirloom> heirloom;
 };
 
 class Peer {

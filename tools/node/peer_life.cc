@@ -43,7 +43,11 @@ Status Run(const NodeConfig& config, const PeerArguments& arguments, ReadyNotifi
   Event stop;
   const StopSignals signals(executor, [&stop](int) { stop.Set(); });
   if (arguments.lifeline_fd >= 0) Spawn(WatchLifeline(&executor, arguments.lifeline_fd));
-  const PeerHost host{config, executor, *segment};
+  PeerHost host{config, executor, *segment, std::nullopt};
+  if (arguments.heirloom_fd >= 0) {
+    const Fd file(arguments.heirloom_fd);
+    ASSIGN_OR_RETURN(host.heirloom, ReadHeirloomFile(file.get()));
+  }
   return executor.RunUntilDone(Live(host, arguments, ready, &stop));
 }
 

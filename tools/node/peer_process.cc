@@ -31,19 +31,19 @@ void KeepOverExec(int fd) { fcntl(fd, F_SETFD, 0); }
 
 PeerProcess::~PeerProcess() { CHECK(!runs()) << name_ << " was left running"; }
 
-Task<Status> PeerProcess::Start() {
+Task<Status> PeerProcess::Start(Fd heirloom) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) co_return Status::FromErrno(errno, "pipe");
   Fd ready(ends[0]);
   exited_.Reset();
-  CO_RETURN_IF_ERROR(Fork(Fd(ends[1])));
+  CO_RETURN_IF_ERROR(Fork(Fd(ends[1]), std::move(heirloom)));
   watch_.Run(Reap());
   const Status status = co_await AwaitReady(std::move(ready));
   if (!status.ok()) co_await Stop(0);
   co_return status;
 }
 
-Status PeerProcess::Fork(Fd ready_write) {
+Status PeerProcess::Fork(Fd ready_write, Fd heirloom) {
   std::vector<std::string> words = {"atolld",
                                     "--config",
                                     inherited_->config.file,
@@ -55,12 +55,17 @@ Status PeerProcess::Fork(Fd ready_write) {
                                     std::to_string(inherited_->lifeline_fd),
                                     "--ready-fd",
                                     std::to_string(ready_write.get())};
+  std::vector<int> inherits = {inherited_->lifeline_fd, inherited_->lock_fd, ready_write.get()};
+  if (heirloom.valid()) {
+    words.insert(words.end(), {"--heirloom-fd", std::to_string(heirloom.get())});
+    inherits.push_back(heirloom.get());
+  }
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const pid_t child = fork();
   if (child < 0) return Status::FromErrno(errno, "fork");
-  if (child == 0) RunChild(ready_write.get(), arguments.data());
+  if (child == 0) RunChild(inherits, arguments.data());
   pid_ = child;
   process_ = Fd(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
   CHECK(process_.valid()) << "pidfd_open of a child of ours";
@@ -68,14 +73,12 @@ Status PeerProcess::Fork(Fd ready_write) {
 }
 
 // Other threads may hold locks of the library: system calls only.
-void PeerProcess::RunChild(int ready_fd, char** arguments) const {
+void PeerProcess::RunChild(std::span<const int> inherits, char** arguments) const {
   // A terminal's signals are for the daemon, which ends its peers in order.
   setpgid(0, 0);
   KeepOverExec(inherited_->segment.memory.get());
   for (const Fd& doorbell : inherited_->segment.doorbells) KeepOverExec(doorbell.get());
-  KeepOverExec(inherited_->lifeline_fd);
-  KeepOverExec(inherited_->lock_fd);
-  KeepOverExec(ready_fd);
+  for (const int fd : inherits) KeepOverExec(fd);
   execv("/proc/self/exe", arguments);
   _exit(127);
 }

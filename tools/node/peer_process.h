@@ -11,6 +11,7 @@
 // Threads: the executor's. Exited before it is destroyed.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "tools/config/node_config.h"
@@ -38,8 +39,9 @@ class PeerProcess {
   PeerProcess& operator=(const PeerProcess&) = delete;
 
   void Inherit(const PeerInheritance* inherited) { inherited_ = inherited; }
-  // Ends when the peer serves, or could not begin; then it has exited.
-  Task<Status> Start();
+  // Ends when the peer serves, or could not begin; then it has exited. `heirloom` goes to one that
+  // takes the place of another (heirloom.h).
+  Task<Status> Start(Fd heirloom = {});
   // Asks it to end, and kills it if it has not within `patience_ns`.
   Task<void> Stop(int64_t patience_ns);
 
@@ -52,8 +54,8 @@ class PeerProcess {
   const std::string& how() const { return how_; }
 
  private:
-  Status Fork(Fd ready_write);
-  [[noreturn]] void RunChild(int ready_fd, char** arguments) const;
+  Status Fork(Fd ready_write, Fd heirloom);
+  [[noreturn]] void RunChild(std::span<const int> inherits, char** arguments) const;
   Task<Status> AwaitReady(Fd ready);
   Task<void> Reap();
 

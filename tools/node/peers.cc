@@ -39,6 +39,23 @@ Task<Status> ConnectStores(const PeerHost& host, RpcClient* client, StoreSet* st
   co_return OkStatus();
 }
 
+// The supervisor knows what this store holds.
+class SupervisorKeeper final : public HoldingsKeeper {
+ public:
+  SupervisorKeeper(RpcClient* client, RpcTarget supervisor)
+      : client_(client), supervisor_(std::move(supervisor)) {}
+  Task<Status> Note(Holding what) override {
+    return client_->Tell(supervisor_, StoreHoldsOp{std::move(what)});
+  }
+  Task<Status> Drop(Holding what) override {
+    return client_->Tell(supervisor_, StoreLeftOp{std::move(what)});
+  }
+
+ private:
+  RpcClient* client_;
+  RpcTarget supervisor_;
+};
+
 class StorePeerProgram final : public Peer {
  public:
   StorePeerProgram(const PeerHost& host, const StoreConfig& config)
@@ -46,9 +63,13 @@ class StorePeerProgram final : public Peer {
 
   Task<Status> Start() override {
     CO_ASSIGN_OR_RETURN(store_, OpenConfiguredStore(host_.config, config_, host_.executor));
-    server_ = std::make_unique<StoreServer>(store_.get());
     CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, StorePeer(config_), kPeerBuffers));
+    CO_ASSIGN_OR_RETURN(RpcTarget supervisor, port_->client().Find(kDaemonPort));
+    keeper_ = std::make_unique<SupervisorKeeper>(&port_->client(), std::move(supervisor));
+    server_ = std::make_unique<StoreServer>(store_.get(), keeper_.get());
+    if (host_.heirloom) co_await server_->Inherit(host_.heirloom->holdings);
     port_->server().Add(StoreOps{}, server_.get());
+    port_->server().Serve();
     co_return OkStatus();
   }
   Task<void> Stop() override {
@@ -60,8 +81,9 @@ class StorePeerProgram final : public Peer {
   PeerHost host_;
   const StoreConfig& config_;
   std::unique_ptr<Store> store_;
-  std::unique_ptr<StoreServer> server_;
   std::unique_ptr<PeerPort> port_;
+  std::unique_ptr<SupervisorKeeper> keeper_;
+  std::unique_ptr<StoreServer> server_;
 };
 
 class MapperPeerProgram final : public Peer {
@@ -72,8 +94,10 @@ class MapperPeerProgram final : public Peer {
   Task<Status> Start() override {
     CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, kMapperPeer, kPeerBuffers));
     CO_RETURN_IF_ERROR(co_await ConnectStores(host_, &port_->client(), &stores_));
-    server_ = std::make_unique<MapServer>(&maps_, stores_.size());
+    const uint32_t life = port_->port().incarnation();
+    server_ = std::make_unique<MapServer>(&maps_, stores_.size(), life);
     port_->server().Add(MapOps{}, server_.get());
+    port_->server().Serve();
     co_return OkStatus();
   }
   Task<void> Stop() override {
@@ -102,9 +126,11 @@ class ComposerPeerProgram final : public Peer {
     const auto trace = [this](std::string name, bool json) {
       return atoll_->Trace(std::move(name), json);
     };
-    server_ = std::make_unique<AtollServer>(atoll_.get(), trace);
+    const uint32_t life = port_->port().incarnation();
+    server_ = std::make_unique<AtollServer>(atoll_.get(), trace, life);
     port_->server().Add(VolumeOps{}, server_.get());
     port_->server().Add(PortOps{}, server_.get());
+    port_->server().Serve();
     garbage_.Start(atoll_.get());
     co_return OkStatus();
   }
@@ -121,9 +147,12 @@ class ComposerPeerProgram final : public Peer {
  private:
   Task<Status> MakeAtoll() {
     CO_ASSIGN_OR_RETURN(const Uuid before, ReadPredecessor(host_.config.state_dir));
-    const Uuid incarnation = host_.executor.NewUuid();
+    const bool continues = host_.heirloom.has_value() && !before.is_zero();
+    // Who takes the place of another in the same life of the node has what that one had.
+    const Uuid incarnation = continues ? before : host_.executor.NewUuid();
     atoll_ = std::make_unique<LocalAtoll>(&host_.executor, &stores_, maps_.get(), &port_->buffers(),
                                           MakeIdentity(host_.config, incarnation));
+    if (continues) co_return OkStatus();
     if (!before.is_zero()) {
       // Its locks are then judged one by one, at the first use.
       const Status buried = co_await atoll_->BuryPredecessor(before);
@@ -157,6 +186,7 @@ class NbdPeerProgram final : public Peer {
     CO_RETURN_IF_ERROR((co_await server->Start()).With("the NBD front end"));
     server_ = std::move(server);
     port_->server().Add(OpList<PeerStatsOp>{}, this);
+    port_->server().Serve();
     co_return OkStatus();
   }
   Task<void> Stop() override {

@@ -27,6 +27,7 @@ constexpr std::array<CodeRow, kCodeCount> kRows = {{
     {Code::kPermission, "permission denied", EPERM, 403, false},
     {Code::kCancelled, "cancelled", ECANCELED, 499, true},
     {Code::kInternal, "internal error", EIO, 500, false},
+    {Code::kStale, "stale", ESTALE, 503, true},
 }};
 
 constexpr bool RowsAreInOrder() {

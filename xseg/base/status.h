@@ -41,8 +41,9 @@ enum class Code : uint8_t {
   kPermission = 15,   //
   kCancelled = 16,    //
   kInternal = 17,     //
+  kStale = 18,        // What the request is about was a peer's that has died since; open it anew.
 };
-inline constexpr int kCodeCount = 18;
+inline constexpr int kCodeCount = 19;
 
 // One row a code: what it is called, and what it becomes at each edge of the system.
 struct CodeRow {

@@ -47,23 +47,50 @@ MapServer::~MapServer() { CHECK(open_.empty()) << "maps are still open"; }
 
 Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapOpenOp& op) {
   if (op.home >= store_slots_) co_return Status(Code::kInvalid, "there is no such store");
-  auto map = op.writable ? co_await maps_->OpenWritable(op.home, op.uuid)
-                         : co_await maps_->OpenFrozen(op.home, op.uuid);
+  auto map = co_await Open(op);
   if (!map.ok()) co_return map.status();
   const auto open = std::make_shared<OpenMap>();
   open->handle = next_handle_++;
   open->owner = call.from;
   open->map = *std::move(map);
+  open->admitted = op.admitted;
   open_.emplace(open->handle, open);
   co_return StateOf(*open);
 }
 
-Task<Result<MapServer::Use>> MapServer::Find(const RpcCall& call, uint64_t handle, For purpose) {
+Task<Result<std::unique_ptr<MapApi>>> MapServer::Open(const MapOpenOp& op) {
+  if (op.admitted > 0 && op.generation == 0) {
+    co_return Status(Code::kInvalid, "nobody is in a map that is opened for the first time");
+  }
+  if (!op.writable) co_return co_await maps_->OpenFrozen(op.home, op.uuid);
+  auto map = op.generation == 0 ? co_await maps_->OpenWritable(op.home, op.uuid)
+                                : co_await maps_->Reopen(op.home, op.uuid, op.generation);
+  if (!map.ok()) co_return map.status();
+  // Whoever was inside goes on; a new journal has room for all of them.
+  for (uint32_t inside = 0; inside < op.admitted; ++inside) {
+    const Status admitted = co_await (*map)->Admit();
+    if (admitted.ok()) continue;
+    for (; inside > 0; --inside) (*map)->Leave();
+    (void)co_await (*map)->Close();
+    co_return admitted;
+  }
+  co_return map;
+}
+
+Status MapServer::CheckHandle(const RpcCall& call, uint64_t handle) const {
+  if (IsStaleHandle(handle, life_)) {
+    return {Code::kStale, "the mapper that had this map open has died"};
+  }
   const auto found = open_.find(handle);
   if (found == open_.end() || found->second->owner != call.from || found->second->closing) {
-    co_return Status(Code::kNotFound, "this map is not open");
+    return {Code::kNotFound, "this map is not open"};
   }
-  const std::shared_ptr<OpenMap> open = found->second;
+  return {};
+}
+
+Task<Result<MapServer::Use>> MapServer::Find(const RpcCall& call, uint64_t handle, For purpose) {
+  CO_RETURN_IF_ERROR(CheckHandle(call, handle));
+  const std::shared_ptr<OpenMap> open = open_.at(handle);
   if (purpose != For::kLook && !open->map->geometry().writable) {
     co_return Status(Code::kReadOnly, open->map->geometry().name + " is read-only");
   }
@@ -87,11 +114,8 @@ Task<Status> MapServer::CloseOne(std::shared_ptr<OpenMap> open, std::string why)
 }
 
 Task<Status> MapServer::Do(const RpcCall& call, MapCloseOp& op) {
-  const auto found = open_.find(op.handle);
-  if (found == open_.end() || found->second->owner != call.from || found->second->closing) {
-    co_return Status(Code::kNotFound, "this map is not open");
-  }
-  co_return co_await CloseOne(found->second, "");
+  CO_RETURN_IF_ERROR(CheckHandle(call, op.handle));
+  co_return co_await CloseOne(open_.at(op.handle), "");
 }
 
 Task<Status> MapServer::Do(const RpcCall&, PeerGoneOp& op) {

@@ -2,6 +2,7 @@
 //
 // Maps, served to the composer (peers/map_ops.h). Arguments are checked here as far as a map takes
 // them for granted; a caller that breaks the rules gets an error and harms its own map at most.
+// Handles of an earlier mapper on this port are kStale: the composer opens those maps anew.
 //
 // Threads: the port's. The opener outlives it; Shutdown before it is destroyed.
 #pragma once
@@ -19,8 +20,9 @@ namespace atl {
 
 class MapServer {
  public:
-  // `store_slots`: how many there are.
-  MapServer(MapOpener* maps, size_t store_slots) : maps_(maps), store_slots_(store_slots) {}
+  // `store_slots`: how many there are. `life`: the port's incarnation.
+  MapServer(MapOpener* maps, size_t store_slots, uint32_t life)
+      : maps_(maps), store_slots_(store_slots), life_(life), next_handle_(FirstHandle(life)) {}
   ~MapServer();
 
   // Closes what is still open.
@@ -68,6 +70,8 @@ class MapServer {
     kChange,  // And it is not being pinned.
   };
   Task<Result<Use>> Find(const RpcCall& call, uint64_t handle, For purpose);
+  Task<Result<std::unique_ptr<MapApi>>> Open(const MapOpenOp& op);
+  Status CheckHandle(const RpcCall& call, uint64_t handle) const;
   Task<Status> CloseOne(std::shared_ptr<OpenMap> open, std::string why);
   static Status Admit(OpenMap& open, uint32_t leave, uint32_t want, uint32_t* admitted);
   static Result<OpenMapState> StateOf(OpenMap& open);
@@ -75,7 +79,8 @@ class MapServer {
 
   MapOpener* maps_;
   size_t store_slots_;
-  uint64_t next_handle_ = 1;
+  uint32_t life_;
+  uint64_t next_handle_;
   std::map<uint64_t, std::shared_ptr<OpenMap>> open_;
 };
 

@@ -2,6 +2,7 @@
 #include "peers/mapper/remote/remote_map.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
@@ -16,8 +17,9 @@ constexpr uint64_t kWindowGrains = 16 * kMiB / kSubGrain;
 
 }  // namespace
 
-Result<std::unique_ptr<RemoteMap>> RemoteMap::Make(MapperLink* link, OpenMapState state) {
-  std::unique_ptr<RemoteMap> map(new RemoteMap(link));
+Result<std::unique_ptr<RemoteMap>> RemoteMap::Make(MapperLink* link, MapOpenOp opened,
+                                                   OpenMapState state) {
+  std::unique_ptr<RemoteMap> map(new RemoteMap(link, std::move(opened)));
   map->handle_ = state.handle;
   map->BeginJournal(state.position);
   RETURN_IF_ERROR(map->Take(std::move(state)));
@@ -42,16 +44,83 @@ Status RemoteMap::Take(OpenMapState state) {
 }
 
 void RemoteMap::BeginJournal(uint64_t position) {
+  base_ = 0;
   position_ = barriered_position_ = position;
   unbarriered_.Clear();
   syncing_.Clear();
 }
 
+template <typename Make>
+auto RemoteMap::Ask(Make make) -> Task<Result<typename decltype(make())::Wire::Reply>> {
+  while (true) {
+    if (reopening_) (void)co_await reopen_mutex_.Lock();
+    CO_RETURN_IF_ERROR(lost_);
+    const uint64_t session = session_;
+    auto reply = co_await link_->client->Call(link_->mapper, make());
+    if (reply.code() != Code::kStale) co_return reply;
+    CO_RETURN_IF_ERROR(co_await Reopen(session));
+  }
+}
+
 template <typename O>
 Task<Status> RemoteMap::Change(O op) {
-  CO_ASSIGN_OR_RETURN(OpenMapState state,
-                      co_await link_->client->Call(link_->mapper, std::move(op)));
+  const auto make = [this, &op] {
+    O mine = op;
+    mine.handle = handle_;
+    return mine;
+  };
+  CO_ASSIGN_OR_RETURN(OpenMapState state, co_await Ask(make));
   co_return Take(std::move(state));
+}
+
+// --- When the mapper has died --------------------------------------------------------------------
+
+Task<Status> RemoteMap::Reopen(uint64_t session) {
+  const auto lock = co_await reopen_mutex_.Lock();
+  if (session != session_ || !lost_.ok()) co_return lost_;
+  reopening_ = true;
+  const Status status = co_await ReopenOnce();
+  reopening_ = false;
+  if (!status.ok()) {
+    lost_ = status.With(geometry_.name + ": its mapper has died, and the next one cannot open it");
+    spdlog::error("{}", lost_.ToString());
+  }
+  co_return lost_;
+}
+
+Task<Status> RemoteMap::ReopenOnce() {
+  ++session_;
+  // Who is inside is admitted anew; what was in stock is not.
+  credits_ = burned_ = 0;
+  MapOpenOp op = opened_;
+  if (geometry_.writable) {
+    op.generation = geometry_.generation;
+    op.admitted = taken_;
+  }
+  CO_ASSIGN_OR_RETURN(OpenMapState state, co_await link_->client->Call(link_->mapper, op));
+  handle_ = state.handle;
+  version_ = 0;
+  const uint64_t position = state.position;
+  const BlobId own = geometry_.own;
+  const bool told = !state.geometry.read_only_reason.empty();
+  CO_RETURN_IF_ERROR(Take(std::move(state)));
+  if (geometry_.own != own && !pinning_) {
+    co_return Status(Code::kFenced, "it has a new epoch that is not of this node");
+  }
+  Continue(position);
+  // Who waits for room is to hear at this one, too, that there will be none.
+  if (!geometry_.read_only_reason.empty() && !told) {
+    background_.Run(TellAbandoned(geometry_.read_only_reason));
+  }
+  co_return OkStatus();
+}
+
+// All that was committed is in pinned journals now.
+void RemoteMap::Continue(uint64_t position) {
+  base_ = position_;
+  position_ = barriered_position_ = base_ + position;
+  unbarriered_.Clear();
+  syncing_.Clear();
 }
 
 // --- Translations --------------------------------------------------------------------------------
@@ -68,18 +137,18 @@ Task<Status> RemoteMap::Translate(ByteRange range, MapPieces* out) {
   out->clear();
   for (uint64_t at = grains.first; at < grains.end();) {
     const GrainRange step{at, std::min(kStepGrains, grains.end() - at)};
-    CO_RETURN_IF_ERROR(co_await Ask(step, range, out, &at));
+    CO_RETURN_IF_ERROR(co_await LookUp(step, range, out, &at));
   }
   co_return OkStatus();
 }
 
 // The caller holds `range`, so its answer is right whatever else is committed meanwhile. Of the
 // window around it that holds only if nothing is.
-Task<Status> RemoteMap::Ask(GrainRange range, ByteRange wanted, MapPieces* out, uint64_t* end) {
+Task<Status> RemoteMap::LookUp(GrainRange range, ByteRange wanted, MapPieces* out, uint64_t* end) {
   const bool quiet = commits_running_ == 0;
   const uint64_t begun = commits_begun_;
-  const MapTranslateOp op{handle_, range, WindowAround(range)};
-  CO_ASSIGN_OR_RETURN(const MapRuns answer, co_await link_->client->Call(link_->mapper, op));
+  const auto make = [this, range] { return MapTranslateOp{handle_, range, WindowAround(range)}; };
+  CO_ASSIGN_OR_RETURN(const MapRuns answer, co_await Ask(make));
   const bool trust_window = quiet && begun == commits_begun_;
   const ByteRange asked{range.first * kSubGrain, range.count * kSubGrain};
   uint64_t at = answer.first;
@@ -123,12 +192,16 @@ Task<Status> RemoteMap::Admit() {
     }
     const auto lock = co_await refill_mutex_.Lock();
     if (credits_ > 0) continue;
-    const MapAdmitOp op{handle_, std::exchange(burned_, 0), kStock};
+    uint64_t session = 0;
+    const auto make = [this, &session] {
+      session = session_;
+      return MapAdmitOp{handle_, std::exchange(burned_, 0), kStock};
+    };
     co_await link_->waiting.Acquire();
-    const auto admitted = co_await link_->client->Call(link_->mapper, op);
+    const auto admitted = co_await Ask(make);
     link_->waiting.Release();
     if (!admitted.ok()) co_return admitted.status();
-    credits_ += admitted->count;
+    if (session == session_) credits_ += admitted->count;
   }
   co_return OkStatus();
 }
@@ -151,19 +224,23 @@ Task<Status> RemoteMap::Commit(GrainRange range, JournalChange change) {
   ++spent_;
   ++commits_begun_;
   ++commits_running_;
-  MapCommitOp op{handle_, range, change, std::exchange(burned_, 0), 0};
   const bool refill = !refilling_ && credits_ < kStock / 2;
-  if (refill) {
-    refilling_ = true;
-    op.want = kStock;
-  }
-  const auto done = co_await link_->client->Call(link_->mapper, op);
+  if (refill) refilling_ = true;
+  uint64_t session = 0;
+  const auto make = [this, range, change, refill, &session] {
+    session = session_;
+    return MapCommitOp{handle_, range, change, std::exchange(burned_, 0), refill ? kStock : 0};
+  };
+  const auto done = co_await Ask(make);
   --commits_running_;
   if (refill) refilling_ = false;
   if (!done.ok()) co_return done.status();
-  credits_ += done->admitted;
-  position_ = std::max(position_, done->position);
-  wants_pin_ = wants_pin_ || done->wants_pin;
+  const bool current = session == session_;  // Else it is pinned by now.
+  if (current) {
+    credits_ += done->admitted;
+    position_ = std::max(position_, base_ + done->position);
+    wants_pin_ = wants_pin_ || done->wants_pin;
+  }
   MapPiece piece{.range = {range.first * kSubGrain, range.count * kSubGrain}};
   if (change == JournalChange::kOwn) {
     piece.kind = PieceKind::kOwn;
@@ -171,7 +248,7 @@ Task<Status> RemoteMap::Commit(GrainRange range, JournalChange change) {
     piece.blob = geometry_.own;
   }
   cache_.Learn(piece);
-  unbarriered_.Set(range, 1);
+  if (current) unbarriered_.Set(range, 1);
   co_return OkStatus();
 }
 
@@ -191,28 +268,57 @@ uint64_t RemoteMap::NotePosition() {
 }
 
 Task<Status> RemoteMap::Barrier(uint64_t position) {
+  uint64_t session = 0;
+  const auto make = [this, position, &session] {
+    session = session_;
+    // After a change of the mapper there may be nothing left to do.
+    return MapBarrierOp{handle_, position > base_ ? position - base_ : 0};
+  };
   if (position <= barriered_position_) co_return OkStatus();
-  const MapBarrierOp op{handle_, position};
-  CO_RETURN_IF_ERROR(co_await link_->client->Tell(link_->mapper, op));
+  CO_RETURN_IF_ERROR((co_await Ask(make)).status());
+  if (session != session_) co_return OkStatus();
   syncing_.Clear();
-  barriered_position_ = position;
+  barriered_position_ = std::max(barriered_position_, position);
   co_return OkStatus();
 }
 
 // --- Changes of the whole ------------------------------------------------------------------------
 
 Task<Status> RemoteMap::PreparePin(PinChange change) {
-  return link_->client->Tell(link_->mapper, MapPreparePinOp{handle_, std::move(change)});
+  const auto make = [this, &change] { return MapPreparePinOp{handle_, change}; };
+  co_return (co_await Ask(make)).status();
 }
 
+// Not asked again: it may have been done. To open the map again is a pin, too, so that is found out
+// by what has come of the rest.
 Task<Status> RemoteMap::Pin(PinChange change) {
-  MapPinOp op{handle_, std::move(change)};
-  CO_ASSIGN_OR_RETURN(OpenMapState state, co_await link_->client->Call(link_->mapper, op));
+  const BlobId own = geometry_.own;
+  const uint64_t session = session_;
+  const MapPinOp op{handle_, change};
+  pinning_ = true;
+  auto pinned = co_await link_->client->Call(link_->mapper, op);
+  const bool stale = pinned.code() == Code::kStale;
+  const Status reopened = stale ? co_await Reopen(session) : OkStatus();
+  pinning_ = false;
+  if (!reopened.ok()) {
+    // Whatever its code says of the opening, of the pin nothing is known.
+    co_return reopened.code() == Code::kFenced ? reopened
+                                               : Status(Code::kUnavailable, reopened.ToString());
+  }
+  if (stale && WasPinned(change, own)) co_return OkStatus();
+  if (stale) co_return Status(Code::kConflict, geometry_.name + ": its mapper has been replaced");
+  if (!pinned.ok()) co_return pinned.status();
+  OpenMapState state = *std::move(pinned);
   BeginJournal(state.position);
   const Status taken = Take(std::move(state));
   if (taken.ok()) co_return taken;
   // Not by its own code: it has been pinned, and to what is not known.
   co_return Status(Code::kInternal, taken.ToString());
+}
+
+bool RemoteMap::WasPinned(const PinChange& change, const BlobId& own) const {
+  if (change.begins_epoch()) return geometry_.own != own;
+  return !change.new_size || geometry_.size == *change.new_size;
 }
 
 Task<Status> RemoteMap::Grow(uint64_t size) { return Change(MapGrowOp{handle_, size}); }
@@ -233,23 +339,25 @@ Task<Status> RemoteMap::SetReadOnly(std::string reason) {
 void RemoteMap::Abandon(std::string reason) {
   geometry_.read_only_reason = reason;
   // Who waits for room waits at the mapper.
-  background_.Run(TellAbandoned({handle_, std::move(reason)}));
+  background_.Run(TellAbandoned(std::move(reason)));
 }
 
-Task<void> RemoteMap::TellAbandoned(MapAbandonOp op) {
-  (void)co_await link_->client->Tell(link_->mapper, std::move(op));
+Task<void> RemoteMap::TellAbandoned(std::string reason) {
+  const auto make = [this, &reason] { return MapAbandonOp{handle_, reason}; };
+  (void)co_await Ask(make);
 }
 
 Task<Status> RemoteMap::Close() {
   co_await background_.Join();
-  const MapCloseOp op{handle_};
-  co_return co_await link_->client->Tell(link_->mapper, op);
+  const auto make = [this] { return MapCloseOp{handle_}; };
+  co_return (co_await Ask(make)).status();
 }
 
 Task<Result<std::unique_ptr<MapApi>>> RemoteMapOpener::Open(MapOpenOp op) {
   CO_ASSIGN_OR_RETURN(OpenMapState state, co_await link_.client->Call(link_.mapper, op));
   const uint64_t handle = state.handle;
-  auto map = RemoteMap::Make(&link_, std::move(state));
+  op.generation = op.admitted = 0;
+  auto map = RemoteMap::Make(&link_, std::move(op), std::move(state));
   if (map.ok()) co_return std::unique_ptr<MapApi>(*std::move(map));
   const MapCloseOp close{handle};
   (void)co_await link_.client->Tell(link_.mapper, close);

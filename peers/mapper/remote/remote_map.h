@@ -10,6 +10,11 @@
 //              but only by commits that were sent before, whose data is written; so a sync that
 //              begins after NotePosition covers all that a Barrier of that position speaks of.
 //
+// When the mapper's process dies, its successor answers kStale. The map is then opened anew there,
+// and what was asked is asked again; who uses the map sees a pause. To open it, the successor makes
+// durable and pins all that was committed, so from then on that counts as behind a barrier. What is
+// known of the map stays right. If it cannot be opened again, everything fails with the reason.
+//
 // Threads: the client's.
 #pragma once
 
@@ -35,8 +40,9 @@ struct MapperLink {
 
 class RemoteMap final : public MapApi {
  public:
-  // The link outlives it. `state` is what the open answered; kInternal if it makes no sense.
-  static Result<std::unique_ptr<RemoteMap>> Make(MapperLink* link, OpenMapState state);
+  // The link outlives it. `state` is what `opened` was answered; kInternal if it makes no sense.
+  static Result<std::unique_ptr<RemoteMap>> Make(MapperLink* link, MapOpenOp opened,
+                                                 OpenMapState state);
   ~RemoteMap() override;
 
   const MapGeometry& geometry() const override { return geometry_; }
@@ -62,18 +68,36 @@ class RemoteMap final : public MapApi {
   Task<Status> Close() override;
 
  private:
-  explicit RemoteMap(MapperLink* link) : link_(link) {}
+  RemoteMap(MapperLink* link, MapOpenOp opened) : link_(link), opened_(std::move(opened)) {}
   Status Take(OpenMapState state);
   void BeginJournal(uint64_t position);
   template <typename O>
   Task<Status> Change(O op);
-  Task<Status> Ask(GrainRange range, ByteRange wanted, MapPieces* out, uint64_t* end);
-  Task<void> TellAbandoned(MapAbandonOp op);
+  Task<Status> LookUp(GrainRange range, ByteRange wanted, MapPieces* out, uint64_t* end);
+  Task<void> TellAbandoned(std::string reason);
   GrainRange WindowAround(GrainRange range) const;
 
+  // Calls the mapper with what `make` yields; again, with what it yields then, after a mapper has
+  // died and the map is open at the next one.
+  template <typename Make>
+  auto Ask(Make make) -> Task<Result<typename decltype(make())::Wire::Reply>>;
+  // Opens the map anew, unless somebody has since `session`.
+  Task<Status> Reopen(uint64_t session);
+  Task<Status> ReopenOnce();
+  void Continue(uint64_t position);
+  bool WasPinned(const PinChange& change, const BlobId& own) const;
+
   MapperLink* link_;
+  MapOpenOp opened_;  // Without what is asked for when it is opened again.
   uint64_t handle_ = 0;
   uint64_t version_ = 0;  // Of the last state that was taken.
+  // Counts the mappers at which it was open: of what an earlier one answers only the outcome
+  // counts.
+  uint64_t session_ = 1;
+  bool reopening_ = false;
+  Mutex reopen_mutex_;
+  Status lost_;           // Why it could not be opened again.
+  bool pinning_ = false;  // The current blob may be another one when it is.
   MapGeometry geometry_;
   Header header_;
   bool wants_pin_ = false;
@@ -90,6 +114,8 @@ class RemoteMap final : public MapApi {
   bool refilling_ = false;
   Mutex refill_mutex_;
 
+  // Positions go on over a change of the mapper: `base_` is where its first journal begins.
+  uint64_t base_ = 0;
   uint64_t position_ = 0;
   uint64_t barriered_position_ = 0;
   // Commits that no completed barrier covers: since the last NotePosition, and before it.
@@ -107,6 +133,10 @@ class RemoteMapOpener final : public MapOpener {
   }
   Task<Result<std::unique_ptr<MapApi>>> OpenFrozen(StoreSlot home, Uuid uuid) override {
     return Open({home, uuid, false});
+  }
+  Task<Result<std::unique_ptr<MapApi>>> Reopen(StoreSlot home, Uuid uuid,
+                                               uint32_t generation) override {
+    return Open({home, uuid, true, generation});
   }
 
  private:

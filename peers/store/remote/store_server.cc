@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "peers/store/remote/store_server.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 
 namespace atl {
 namespace {
 
+constexpr int64_t kInheritWait = 10 * kSecond;
+
 Result<ByteTotal> Total(Result<uint64_t> bytes) {
   if (!bytes.ok()) return bytes.status();
   return ByteTotal{*bytes};
+}
+
+// Whoever was here before us and died may have removed it.
+Status Removed(const RpcCall& call, Status status) {
+  return call.replayed && status.code() == Code::kNotFound ? OkStatus() : status;
 }
 
 }  // namespace
@@ -18,18 +27,53 @@ Task<Result<StoreInfo>> StoreServer::Do(const RpcCall&, StoreInfoOp&) { co_retur
 Task<Result<Capacity>> StoreServer::Do(const RpcCall&, StoreCapacityOp&) {
   return store_->GetCapacity();
 }
+
+// --- Who may write -------------------------------------------------------------------------------
+
+Task<Status> StoreServer::Noted(Status adopted, Holding what) {
+  if (!adopted.ok()) co_return adopted;
+  held_.insert(what);
+  co_return keeper_ != nullptr ? co_await keeper_->Note(what) : OkStatus();
+}
+
+// If it cannot be told, a successor adopts more than it has to.
+Task<void> StoreServer::Dropped(Holding what) {
+  held_.erase(what);
+  if (keeper_ == nullptr) co_return;
+  (void)co_await keeper_->Drop(what);
+  // Somebody has adopted it meanwhile, and what he said may have been heard first.
+  if (held_.contains(what)) (void)co_await keeper_->Note(what);
+}
+
+Task<void> StoreServer::Inherit(std::vector<Holding> holdings) {
+  for (const Holding& what : holdings) {
+    // I/O of the dead one may be under way for a while.
+    const Status adopted = what.blob ? co_await store_->Adopt(*what.blob, kInheritWait)
+                                     : co_await store_->AdoptLog(*what.log, kInheritWait);
+    if (adopted.ok()) {
+      held_.insert(what);
+    } else {
+      spdlog::warn("{}: not taken over: {}", store_->info().name, adopted.ToString());
+    }
+  }
+}
+
 Task<Status> StoreServer::Do(const RpcCall&, StoreAdoptOp& op) {
-  return store_->Adopt(op.blob, std::max<int64_t>(op.wait_ns, 0));
+  const Status adopted = co_await store_->Adopt(op.blob, std::max<int64_t>(op.wait_ns, 0));
+  co_return co_await Noted(adopted, {.blob = op.blob});
 }
 Task<Status> StoreServer::Do(const RpcCall&, StoreAdoptLogOp& op) {
-  return store_->AdoptLog(op.log, std::max<int64_t>(op.wait_ns, 0));
+  const Status adopted = co_await store_->AdoptLog(op.log, std::max<int64_t>(op.wait_ns, 0));
+  co_return co_await Noted(adopted, {.log = op.log});
 }
 Task<Status> StoreServer::Do(const RpcCall&, StoreDisownOp& op) {
   co_await store_->Disown(op.blob);
+  co_await Dropped({.blob = op.blob});
   co_return OkStatus();
 }
 Task<Status> StoreServer::Do(const RpcCall&, StoreDisownLogOp& op) {
   co_await store_->DisownLog(op.log);
+  co_await Dropped({.log = op.log});
   co_return OkStatus();
 }
 Task<Status> StoreServer::Do(const RpcCall&, StoreSealOp& op) { return store_->Seal(op.blob); }
@@ -62,7 +106,11 @@ Task<Result<ByteTotal>> StoreServer::Do(const RpcCall&, StoreUsageOp& op) {
 Task<Status> StoreServer::Do(const RpcCall&, StoreCopyOp& op) {
   return store_->Copy(op.from, op.to, op.range);
 }
-Task<Status> StoreServer::Do(const RpcCall&, StoreRemoveOp& op) { return store_->Remove(op.blob); }
+Task<Status> StoreServer::Do(const RpcCall& call, StoreRemoveOp& op) {
+  const Status removed = Removed(call, co_await store_->Remove(op.blob));
+  if (removed.ok()) co_await Dropped({.blob = op.blob});
+  co_return removed;
+}
 Task<Result<Page<BlobId>>> StoreServer::Do(const RpcCall&, StoreListBlobsOp& op) {
   return store_->ListBlobs(op.after, op.limit);
 }
@@ -87,8 +135,10 @@ Task<Status> StoreServer::Do(const RpcCall&, StoreTrimLogOp& op) {
 Task<Result<ByteTotal>> StoreServer::Do(const RpcCall&, StoreLogUsageOp& op) {
   co_return Total(co_await store_->LogUsage(op.log));
 }
-Task<Status> StoreServer::Do(const RpcCall&, StoreRemoveLogOp& op) {
-  return store_->RemoveLog(op.log);
+Task<Status> StoreServer::Do(const RpcCall& call, StoreRemoveLogOp& op) {
+  const Status removed = Removed(call, co_await store_->RemoveLog(op.log));
+  if (removed.ok()) co_await Dropped({.log = op.log});
+  co_return removed;
 }
 Task<Result<Page<LogId>>> StoreServer::Do(const RpcCall&, StoreListLogsOp& op) {
   return store_->ListLogs(op.after, op.limit);
@@ -104,8 +154,8 @@ Task<Result<ChunkContent>> StoreServer::Do(const RpcCall&, StoreGetChunkOp& op) 
   if (!bytes.ok()) co_return bytes.status();
   co_return ChunkContent{*std::move(bytes)};
 }
-Task<Status> StoreServer::Do(const RpcCall&, StoreRemoveChunkOp& op) {
-  return store_->RemoveChunk(op.id);
+Task<Status> StoreServer::Do(const RpcCall& call, StoreRemoveChunkOp& op) {
+  co_return Removed(call, co_await store_->RemoveChunk(op.id));
 }
 Task<Result<Page<ChunkId>>> StoreServer::Do(const RpcCall&, StoreListChunksOp& op) {
   return store_->ListChunks(op.after, op.limit);
@@ -121,8 +171,8 @@ Task<Result<RecordVersion>> StoreServer::Do(const RpcCall& call, StoreSwapRecord
   if (!made.ok()) co_return made.status();
   co_return RecordVersion{*made};
 }
-Task<Status> StoreServer::Do(const RpcCall&, StoreRemoveRecordOp& op) {
-  return store_->RemoveRecord(op.key, op.version, op.operation);
+Task<Status> StoreServer::Do(const RpcCall& call, StoreRemoveRecordOp& op) {
+  co_return Removed(call, co_await store_->RemoveRecord(op.key, op.version, op.operation));
 }
 Task<Result<Page<RecordKey>>> StoreServer::Do(const RpcCall&, StoreListRecordsOp& op) {
   return store_->ListRecords(op.kind, op.after, op.limit);

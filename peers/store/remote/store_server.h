@@ -3,8 +3,13 @@
 // A store, served to the other peers of the node (peers/store_ops.h). All of them share the one
 // instance. Arguments are checked here as far as a driver takes them for granted.
 //
-// Threads: the port's. The store outlives it.
+// Whoever takes the place of this process if it dies has to adopt what it has adopted, before it
+// does anything for anybody; so the keeper, outside of this process, knows that first.
+//
+// Threads: the port's. Store and keeper outlive it.
 #pragma once
+
+#include <set>
 
 #include "peers/port_rpc/rpc_server.h"
 #include "peers/store/store.h"
@@ -12,9 +17,24 @@
 
 namespace atl {
 
+class HoldingsKeeper {
+ public:
+  virtual ~HoldingsKeeper() = default;
+  virtual Task<Status> Note(Holding what) = 0;
+  virtual Task<Status> Drop(Holding what) = 0;
+};
+
 class StoreServer {
  public:
-  explicit StoreServer(Store* store) : store_(store) {}
+  // Without a keeper nobody can take this process's place.
+  explicit StoreServer(Store* store, HoldingsKeeper* keeper = nullptr)
+      : store_(store), keeper_(keeper) {}
+
+  // For who takes the place of a dead one: adopts what that one had. What cannot be had any more is
+  // another's, and who writes to it will hear so.
+  Task<void> Inherit(std::vector<Holding> holdings);
+  // What is adopted through this server.
+  std::vector<Holding> holdings() const { return {held_.begin(), held_.end()}; }
 
   Task<Result<StoreInfo>> Do(const RpcCall&, StoreInfoOp& op);
   Task<Result<Capacity>> Do(const RpcCall&, StoreCapacityOp& op);
@@ -57,7 +77,12 @@ class StoreServer {
   Task<Result<ByteTotal>> Do(const RpcCall&, StoreSweepOp& op);
 
  private:
+  Task<Status> Noted(Status adopted, Holding what);
+  Task<void> Dropped(Holding what);
+
   Store* store_;
+  HoldingsKeeper* keeper_;
+  std::set<Holding> held_;
 };
 
 }  // namespace atl

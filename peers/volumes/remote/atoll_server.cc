@@ -23,8 +23,10 @@ Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, ResizeOp& op) {
 Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, RenameOp& op) {
   return atoll_->Rename(std::move(op.ref), std::move(op.name));
 }
-Task<Status> AtollServer::Do(const RpcCall&, RemoveOp& op) {
-  return atoll_->Remove(std::move(op.ref));
+Task<Status> AtollServer::Do(const RpcCall& call, RemoveOp& op) {
+  Status status = co_await atoll_->Remove(std::move(op.ref));
+  // Whoever was here before us and died may have removed it.
+  co_return call.replayed&& status.code() == Code::kNotFound ? OkStatus() : std::move(status);
 }
 Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, RollbackOp& op) {
   return atoll_->Rollback(std::move(op.ref), std::move(op.snapshot));
@@ -61,6 +63,9 @@ Task<Result<Report>> AtollServer::Do(const RpcCall&, PeerTraceOp& op) {
 // --- Devices -------------------------------------------------------------------------------------
 
 Result<AtollServer::OpenRef> AtollServer::Find(const RpcCall& call, uint64_t handle) const {
+  if (IsStaleHandle(handle, life_)) {
+    return Status(Code::kStale, "the composer that had this device open has died");
+  }
   const auto found = devices_.find(handle);
   if (found != devices_.end() && found->second->owner == call.from) return found->second;
   return Status(Code::kNotFound, "this device is not open");

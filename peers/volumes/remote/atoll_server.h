@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An Atoll, served to the node's front ends over ports (peers/port_ops.h). Devices belong to the
-// port that opened them; what is still open when its owner dies is closed.
+// port that opened them; what is still open when its owner dies is closed. Handles of an earlier
+// composer on this port are kStale.
 //
 // Threads: the port's. The Atoll outlives it; Shutdown before it is destroyed.
 #pragma once
@@ -25,7 +26,9 @@ class AtollServer {
 
   static constexpr size_t kMaxDevicesOfPort = 4096;
 
-  AtollServer(Atoll* atoll, Trace trace) : atoll_(atoll), trace_(std::move(trace)) {}
+  // `life`: the port's incarnation.
+  AtollServer(Atoll* atoll, Trace trace, uint32_t life)
+      : atoll_(atoll), trace_(std::move(trace)), life_(life), next_handle_(FirstHandle(life)) {}
   // Closes all devices.
   Task<void> Shutdown();
   size_t open_devices() const { return devices_.size(); }
@@ -36,7 +39,7 @@ class AtollServer {
   Task<Result<ResourcePage>> Do(const RpcCall&, ListOp& op);
   Task<Result<ResourceInfo>> Do(const RpcCall&, ResizeOp& op);
   Task<Result<ResourceInfo>> Do(const RpcCall&, RenameOp& op);
-  Task<Status> Do(const RpcCall&, RemoveOp& op);
+  Task<Status> Do(const RpcCall& call, RemoveOp& op);
   Task<Result<ResourceInfo>> Do(const RpcCall&, RollbackOp& op);
   Task<Status> Do(const RpcCall&, AcquireOp& op);
   Task<Status> Do(const RpcCall&, ReleaseOp& op);
@@ -71,7 +74,8 @@ class AtollServer {
 
   Atoll* atoll_;
   Trace trace_;
-  uint64_t next_handle_ = 1;
+  uint32_t life_;
+  uint64_t next_handle_;
   std::map<uint64_t, OpenRef> devices_;
 };
 

@@ -36,7 +36,7 @@ Task<Result<std::unique_ptr<Device>>> PortAtoll::Open(ResourceRef ref, OpenMode 
   PortOpenOp op{std::move(ref), mode};
   CO_ASSIGN_OR_RETURN(OpenReply opened, co_await client_->Call(composer_, std::move(op)));
   co_return std::unique_ptr<Device>(
-      new PortDevice(client_, buffers_, composer_, opened.handle, std::move(opened.info)));
+      new PortDevice(client_, buffers_, composer_, mode, opened.handle, std::move(opened.info)));
 }
 Task<Status> PortAtoll::Acquire(ResourceRef ref) {
   return client_->Tell(composer_, AcquireOp{std::move(ref)});

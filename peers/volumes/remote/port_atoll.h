@@ -4,7 +4,8 @@
 // their payload buffers from the segment, so what a front end receives there is what the store's
 // driver writes.
 //
-// Errors: those of the calls, and kUnavailable once the composer has ended.
+// A call that the composer dies over is made again by its successor. Errors: those of the calls,
+// and kUnavailable once the composer has ended for good.
 //
 // Threads: the client's.
 #pragma once

@@ -332,7 +332,7 @@ TEST_F(TransmissionTalk, EveryStatusBecomesItsError) {
       {Code::kNoSpace, 28},    {Code::kIo, 5},           {Code::kCorrupt, 5},
       {Code::kUnavailable, 5}, {Code::kTimeout, 5},      {Code::kFenced, 1},
       {Code::kLimit, 28},      {Code::kUnsupported, 22}, {Code::kPermission, 1},
-      {Code::kCancelled, 108}, {Code::kInternal, 5}};
+      {Code::kCancelled, 108}, {Code::kInternal, 5},     {Code::kStale, 5}};
   ASSERT_EQ(std::size(rows) + 1, static_cast<size_t>(kCodeCount));
   for (const auto& [code, error] : rows) {
     world = [code = code](MemoryAtoll* atoll) {

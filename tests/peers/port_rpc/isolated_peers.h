@@ -32,6 +32,7 @@ class ServedStore {
   ServedStore(Env* env, Segment* segment, std::string_view name, Store* store)
       : port_(OpenPeerOrDie(env, segment, name)), server_(store) {
     port_->server().Add(StoreOps{}, &server_);
+    port_->server().Serve();
   }
   PeerPort& port() { return *port_; }
 
@@ -50,8 +51,9 @@ class IsolatedPeers {
         mapper_(OpenPeerOrDie(env, segment_.get(), "mapper")),
         composer_(OpenPeerOrDie(env, segment_.get(), "composer")),
         local_maps_(env, &mapper_stores_),
-        map_server_(&local_maps_, 1) {
+        map_server_(&local_maps_, 1, mapper_->port().incarnation()) {
     mapper_->server().Add(MapOps{}, &map_server_);
+    mapper_->server().Serve();
     Connect(run, mapper_->client(), &mapper_stores_);
     Connect(run, composer_->client(), &composer_stores_);
     auto mapper = composer_->client().Find("mapper");

@@ -21,6 +21,7 @@ class PortDeviceTest : public ::testing::Test {
   PortDeviceTest() {
     composer_->server().Add(VolumeOps{}, &server_);
     composer_->server().Add(PortOps{}, &server_);
+    composer_->server().Serve();
     atoll_ = std::make_unique<PortAtoll>(front_end_.get(), *front_end_->client().Find("composer"));
     CreateSpec spec;
     spec.uuid = env_.NewUuid();
@@ -51,7 +52,7 @@ class PortDeviceTest : public ::testing::Test {
   std::unique_ptr<Segment> segment_ = MakeSegment(kPeersGeometry);
   std::unique_ptr<PeerPort> composer_ = OpenPeerOrDie(&env_, segment_.get(), "composer");
   std::unique_ptr<PeerPort> front_end_ = OpenPeerOrDie(&env_, segment_.get(), "nbd");
-  AtollServer server_{&local_, {}};
+  AtollServer server_{&local_, {}, composer_->port().incarnation()};
   std::unique_ptr<PortAtoll> atoll_;
 };
 

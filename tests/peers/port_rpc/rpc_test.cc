@@ -39,6 +39,7 @@ class RpcTest : public ::testing::Test {
  protected:
   RpcTest() {
     server_->server().Add(OpList<StoreGetChunkOp, StoreSyncOp, StoreWriteOp>{}, &talker_);
+    server_->server().Serve();
     target_ = *client_->client().Find("server");
   }
   template <typename O>
