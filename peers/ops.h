@@ -121,6 +121,7 @@ enum class Op : uint16_t {
   kPortExtents = 231,
   kPortPrefetch = 232,
   kPortInfo = 233,
+  kPortRejoined = 234,
   // What the supervisor asks of a peer.
   kPeerTrace = 240,
   kPeerGone = 241,

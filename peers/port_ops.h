@@ -45,6 +45,7 @@ struct PortWriteOp {
   uint64_t sequence = 0;
   uint64_t offset = 0;
   DeviceWriteOptions options;
+  bool again = false;  // A composer that has died may have made it.
   uint64_t* counter = nullptr;
 };
 struct PortFlushOp {
@@ -59,6 +60,7 @@ struct PortDiscardOp {
   uint64_t sequence = 0;
   ByteRange range;
   DeviceWriteOptions options;
+  bool again = false;  // A composer that has died may have made it.
   uint64_t* counter = nullptr;
 };
 struct PortWriteZeroesOp {
@@ -67,6 +69,7 @@ struct PortWriteZeroesOp {
   uint64_t sequence = 0;
   ByteRange range;
   DeviceZeroOptions options;
+  bool again = false;  // A composer that has died may have made it.
   uint64_t* counter = nullptr;
 };
 struct DeviceExtents {
@@ -92,6 +95,12 @@ struct PortInfoOp {
   using Wire = WireRow<Op::kPortInfo, DeviceInfo, Repeat::kHarmless>;
   uint64_t handle = 0;
 };
+// What the front end had asked a composer for that has died has been made again; see
+// peers/volumes/remote/port_session.h.
+struct PortRejoinedOp {
+  using Wire = WireRow<Op::kPortRejoined, Nothing, Repeat::kHarmless>;
+  uint32_t life = 0;  // Of the composer's port: another one's is kStale.
+};
 // Where the time of a volume's requests goes.
 struct PeerTraceOp {
   using Wire = WireRow<Op::kPeerTrace, Report, Repeat::kHarmless>;
@@ -103,9 +112,9 @@ struct PeerStatsOp {
   using Wire = WireRow<Op::kPeerStats, std::vector<PortStats>, Repeat::kHarmless>;
 };
 
-using PortOps =
-    OpList<PortOpenOp, PortCloseOp, PortReadOp, PortWriteOp, PortFlushOp, PortDiscardOp,
-           PortWriteZeroesOp, PortExtentsOp, PortPrefetchOp, PortInfoOp, PeerTraceOp, PeerGoneOp>;
+using PortOps = OpList<PortOpenOp, PortCloseOp, PortReadOp, PortWriteOp, PortFlushOp, PortDiscardOp,
+                       PortWriteZeroesOp, PortExtentsOp, PortPrefetchOp, PortInfoOp, PortRejoinedOp,
+                       PeerTraceOp, PeerGoneOp>;
 
 // --- Answers that usually need more room than a slot: those of calls that cannot be repeated must
 //     fit at once -------------------------------------------------------------------------------
@@ -152,14 +161,14 @@ template <typename V> void Fields(V& v, PortOpenOp& x) { v(x.ref, x.mode); }
 template <typename V> void Fields(V& v, PortCloseOp& x) { v(x.handle); }
 template <typename V> void Fields(V& v, PortReadOp& x) { v(x.handle, x.sequence, x.offset); }
 template <typename V> void Fields(V& v, PortWriteOp& x) {
-  v(x.handle, x.sequence, x.offset, x.options.fua, x.options.detect_zeroes);
+  v(x.handle, x.sequence, x.offset, x.options.fua, x.options.detect_zeroes, x.again);
 }
 template <typename V> void Fields(V& v, PortFlushOp& x) { v(x.handle, x.sequence); }
 template <typename V> void Fields(V& v, PortDiscardOp& x) {
-  v(x.handle, x.sequence, x.range, x.options);
+  v(x.handle, x.sequence, x.range, x.options, x.again);
 }
 template <typename V> void Fields(V& v, PortWriteZeroesOp& x) {
-  v(x.handle, x.sequence, x.range, x.options);
+  v(x.handle, x.sequence, x.range, x.options, x.again);
 }
 template <typename V> void Fields(V& v, DeviceExtents& x) { v(x.items); }
 template <typename V> void Fields(V& v, PortExtentsOp& x) {
@@ -167,6 +176,7 @@ template <typename V> void Fields(V& v, PortExtentsOp& x) {
 }
 template <typename V> void Fields(V& v, PortPrefetchOp& x) { v(x.handle, x.sequence, x.range); }
 template <typename V> void Fields(V& v, PortInfoOp& x) { v(x.handle); }
+template <typename V> void Fields(V& v, PortRejoinedOp& x) { v(x.life); }
 template <typename V> void Fields(V& v, PeerTraceOp& x) { v(x.name, x.json); }
 template <typename V> void Fields(V&, PeerStatsOp&) {}
 // clang-format on

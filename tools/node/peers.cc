@@ -127,7 +127,7 @@ class ComposerPeerProgram final : public Peer {
       return atoll_->Trace(std::move(name), json);
     };
     const uint32_t life = port_->port().incarnation();
-    server_ = std::make_unique<AtollServer>(atoll_.get(), trace, life);
+    server_ = std::make_unique<AtollServer>(&host_.executor, atoll_.get(), trace, life);
     port_->server().Add(VolumeOps{}, server_.get());
     port_->server().Add(PortOps{}, server_.get());
     port_->server().Serve();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "peers/volumes/remote/atoll_server.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -12,7 +14,8 @@ Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, CreateOp& op) {
   return atoll_->Create(std::move(op.spec));
 }
 Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, SnapshotOp& op) {
-  return atoll_->Snapshot(std::move(op.spec));
+  co_await Rejoined();
+  co_return co_await atoll_->Snapshot(std::move(op.spec));
 }
 Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, ShowOp& op) {
   return atoll_->Show(std::move(op.ref), op.with_space);
@@ -29,7 +32,8 @@ Task<Status> AtollServer::Do(const RpcCall& call, RemoveOp& op) {
   co_return call.replayed&& status.code() == Code::kNotFound ? OkStatus() : std::move(status);
 }
 Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, RollbackOp& op) {
-  return atoll_->Rollback(std::move(op.ref), std::move(op.snapshot));
+  co_await Rejoined();
+  co_return co_await atoll_->Rollback(std::move(op.ref), std::move(op.snapshot));
 }
 Task<Status> AtollServer::Do(const RpcCall&, AcquireOp& op) {
   return atoll_->Acquire(std::move(op.ref));
@@ -58,6 +62,53 @@ Task<Result<ResourcePage>> AtollServer::Do(const RpcCall&, ListOp& op) {
 }
 Task<Result<Report>> AtollServer::Do(const RpcCall&, PeerTraceOp& op) {
   return trace_(std::move(op.name), op.json);
+}
+
+// --- After the death of another composer
+// ----------------------------------------------------------
+
+void AtollServer::AwaitFrom(PortIndex port) {
+  awaited_.insert(port);
+  if (!is_waiting_) background_.Run(LosePatience());
+}
+
+void AtollServer::NoLongerAwait(PortIndex port) {
+  if (awaited_.erase(port) == 0 || !awaited_.empty()) return;
+  patience_.Ring();
+  rejoined_.NotifyAll();
+}
+
+Task<void> AtollServer::LosePatience() {
+  is_waiting_ = true;
+  const int64_t end_ns = env_->BootNs() + kMostAwaited;
+  while (!awaited_.empty() && env_->BootNs() < end_ns) {
+    co_await patience_.Sleep(end_ns - env_->BootNs());
+  }
+  is_waiting_ = false;
+  if (awaited_.empty()) co_return;
+  spdlog::warn("{} front ends have not come back: not waiting any longer", awaited_.size());
+  awaited_.clear();
+  rejoined_.NotifyAll();
+}
+
+Task<void> AtollServer::Rejoined() {
+  while (!awaited_.empty()) co_await rejoined_;
+}
+
+Task<Status> AtollServer::Do(const RpcCall& call, PortRejoinedOp& op) {
+  if (op.life != life_) co_return Status(Code::kStale, "another composer is meant");
+  NoLongerAwait(call.from);
+  co_return OkStatus();
+}
+
+template <typename O>
+Task<Result<AtollServer::OpenRef>> AtollServer::Admit(const RpcCall& call, const O& op) {
+  constexpr bool kChanges = requires { op.again; };
+  if (kChanges && IsStaleHandle(op.handle, life_)) AwaitFrom(call.from);
+  bool waits = true;
+  if constexpr (kChanges) waits = !op.again;
+  if (waits && !IsStaleHandle(op.handle, life_)) co_await Rejoined();
+  co_return Find(call, op.handle);
 }
 
 // --- Devices -------------------------------------------------------------------------------------
@@ -100,6 +151,7 @@ Task<Status> AtollServer::Do(const RpcCall& call, PortCloseOp& op) {
 }
 
 Task<Status> AtollServer::Do(const RpcCall&, PeerGoneOp& op) {
+  NoLongerAwait(op.port);
   std::vector<OpenRef> left;
   std::erase_if(devices_, [&](const auto& entry) {
     if (entry.second->owner != op.port) return false;
@@ -111,6 +163,10 @@ Task<Status> AtollServer::Do(const RpcCall&, PeerGoneOp& op) {
 }
 
 Task<void> AtollServer::Shutdown() {
+  awaited_.clear();
+  patience_.Ring();
+  rejoined_.NotifyAll();
+  co_await background_.Join();
   for (const auto& [handle, open] : std::exchange(devices_, {})) co_await Close(open);
 }
 
@@ -122,43 +178,43 @@ Task<Result<DeviceInfo>> AtollServer::Do(const RpcCall& call, PortInfoOp& op) {
 
 // Each has its turn here, not in a task of its own: what comes after Pass must not wait.
 Task<Status> AtollServer::Do(const RpcCall& call, PortReadOp& op) {
-  CO_ASSIGN_OR_RETURN(const OpenRef open, Find(call, op.handle));
+  CO_ASSIGN_OR_RETURN(const OpenRef open, co_await Admit(call, op));
   CO_RETURN_IF_ERROR(co_await open->line.Turn(op.sequence));
   open->line.Pass();
   co_return co_await open->device->Read(op.offset, call.data);
 }
 Task<Status> AtollServer::Do(const RpcCall& call, PortWriteOp& op) {
-  CO_ASSIGN_OR_RETURN(const OpenRef open, Find(call, op.handle));
+  CO_ASSIGN_OR_RETURN(const OpenRef open, co_await Admit(call, op));
   CO_RETURN_IF_ERROR(co_await open->line.Turn(op.sequence));
   open->line.Pass();
   co_return co_await open->device->Write(op.offset, call.data, op.options);
 }
 Task<Status> AtollServer::Do(const RpcCall& call, PortFlushOp& op) {
-  CO_ASSIGN_OR_RETURN(const OpenRef open, Find(call, op.handle));
+  CO_ASSIGN_OR_RETURN(const OpenRef open, co_await Admit(call, op));
   CO_RETURN_IF_ERROR(co_await open->line.Turn(op.sequence));
   open->line.Pass();
   co_return co_await open->device->Flush();
 }
 Task<Status> AtollServer::Do(const RpcCall& call, PortDiscardOp& op) {
-  CO_ASSIGN_OR_RETURN(const OpenRef open, Find(call, op.handle));
+  CO_ASSIGN_OR_RETURN(const OpenRef open, co_await Admit(call, op));
   CO_RETURN_IF_ERROR(co_await open->line.Turn(op.sequence));
   open->line.Pass();
   co_return co_await open->device->Discard(op.range, op.options);
 }
 Task<Status> AtollServer::Do(const RpcCall& call, PortWriteZeroesOp& op) {
-  CO_ASSIGN_OR_RETURN(const OpenRef open, Find(call, op.handle));
+  CO_ASSIGN_OR_RETURN(const OpenRef open, co_await Admit(call, op));
   CO_RETURN_IF_ERROR(co_await open->line.Turn(op.sequence));
   open->line.Pass();
   co_return co_await open->device->WriteZeroes(op.range, op.options);
 }
 Task<Status> AtollServer::Do(const RpcCall& call, PortPrefetchOp& op) {
-  CO_ASSIGN_OR_RETURN(const OpenRef open, Find(call, op.handle));
+  CO_ASSIGN_OR_RETURN(const OpenRef open, co_await Admit(call, op));
   CO_RETURN_IF_ERROR(co_await open->line.Turn(op.sequence));
   open->line.Pass();
   co_return co_await open->device->Prefetch(op.range);
 }
 Task<Result<DeviceExtents>> AtollServer::Do(const RpcCall& call, PortExtentsOp& op) {
-  CO_ASSIGN_OR_RETURN(const OpenRef open, Find(call, op.handle));
+  CO_ASSIGN_OR_RETURN(const OpenRef open, co_await Admit(call, op));
   CO_RETURN_IF_ERROR(co_await open->line.Turn(op.sequence));
   open->line.Pass();
   const size_t limit = std::clamp<size_t>(op.limit, 1, kMaxWireItems);

@@ -4,12 +4,17 @@
 // port that opened them; what is still open when its owner dies is closed. Handles of an earlier
 // composer on this port are kStale.
 //
+// A front end that has asked an earlier composer for changes makes them again before it does
+// anything else, and says when that is done (port_session.h). Until all of them have, for at most
+// kMostAwaited, nothing else begins: else what others do now would be undone by it.
+//
 // Threads: the port's. The Atoll outlives it; Shutdown before it is destroyed.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +22,8 @@
 #include "peers/port_ops.h"
 #include "peers/port_rpc/rpc_server.h"
 #include "peers/volumes/remote/device_line.h"
+#include "xseg/base/alarm.h"
+#include "xseg/base/sync.h"
 
 namespace atl {
 
@@ -26,9 +33,16 @@ class AtollServer {
 
   static constexpr size_t kMaxDevicesOfPort = 4096;
 
+  static constexpr int64_t kMostAwaited = 5 * kSecond;
+
   // `life`: the port's incarnation.
-  AtollServer(Atoll* atoll, Trace trace, uint32_t life)
-      : atoll_(atoll), trace_(std::move(trace)), life_(life), next_handle_(FirstHandle(life)) {}
+  AtollServer(Env* env, Atoll* atoll, Trace trace, uint32_t life)
+      : env_(env),
+        atoll_(atoll),
+        trace_(std::move(trace)),
+        life_(life),
+        next_handle_(FirstHandle(life)),
+        patience_(*env) {}
   // Closes all devices.
   Task<void> Shutdown();
   size_t open_devices() const { return devices_.size(); }
@@ -59,6 +73,7 @@ class AtollServer {
   Task<Result<DeviceExtents>> Do(const RpcCall& call, PortExtentsOp& op);
   Task<Status> Do(const RpcCall& call, PortPrefetchOp& op);
   Task<Result<DeviceInfo>> Do(const RpcCall& call, PortInfoOp& op);
+  Task<Status> Do(const RpcCall& call, PortRejoinedOp& op);
   Task<Result<Report>> Do(const RpcCall&, PeerTraceOp& op);
   Task<Status> Do(const RpcCall&, PeerGoneOp& op);
 
@@ -70,13 +85,27 @@ class AtollServer {
   };
   using OpenRef = std::shared_ptr<Open>;
   Result<OpenRef> Find(const RpcCall& call, uint64_t handle) const;
+  // The same, once nothing is in the way of a new request.
+  template <typename O>
+  Task<Result<OpenRef>> Admit(const RpcCall& call, const O& op);
+  Task<void> Rejoined();
+  void AwaitFrom(PortIndex port);
+  void NoLongerAwait(PortIndex port);
+  Task<void> LosePatience();
   Task<void> Close(OpenRef open);
 
+  Env* env_;
   Atoll* atoll_;
   Trace trace_;
   uint32_t life_;
   uint64_t next_handle_;
   std::map<uint64_t, OpenRef> devices_;
+
+  std::set<PortIndex> awaited_;  // Who will say PortRejoinedOp.
+  Signal rejoined_;
+  Alarm patience_;
+  bool is_waiting_ = false;
+  TaskGroup background_;
 };
 
 }  // namespace atl

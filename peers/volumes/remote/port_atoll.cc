@@ -35,8 +35,9 @@ Task<Result<ResourceInfo>> PortAtoll::Rollback(ResourceRef ref, ResourceRef snap
 Task<Result<std::unique_ptr<Device>>> PortAtoll::Open(ResourceRef ref, OpenMode mode) {
   PortOpenOp op{std::move(ref), mode};
   CO_ASSIGN_OR_RETURN(OpenReply opened, co_await client_->Call(composer_, std::move(op)));
-  co_return std::unique_ptr<Device>(
-      new PortDevice(client_, buffers_, composer_, mode, opened.handle, std::move(opened.info)));
+  PortDevice::Opened device{mode, opened.handle, std::move(opened.info)};
+  co_return std::make_unique<PortDevice>(client_, buffers_, &session_, composer_,
+                                         std::move(device));
 }
 Task<Status> PortAtoll::Acquire(ResourceRef ref) {
   return client_->Tell(composer_, AcquireOp{std::move(ref)});

@@ -17,6 +17,7 @@
 #include "peers/client/atoll.h"
 #include "peers/client/node_control.h"
 #include "peers/port_rpc/peer_port.h"
+#include "peers/volumes/remote/port_session.h"
 
 namespace atl {
 
@@ -24,7 +25,10 @@ class PortAtoll : public Atoll {
  public:
   // The port outlives it and all devices.
   PortAtoll(PeerPort* port, RpcTarget composer)
-      : client_(&port->client()), buffers_(&port->buffers()), composer_(std::move(composer)) {}
+      : client_(&port->client()),
+        buffers_(&port->buffers()),
+        composer_(std::move(composer)),
+        session_(client_, composer_) {}
 
   Task<Result<ResourceInfo>> Create(CreateSpec spec) override;
   Task<Result<ResourceInfo>> Snapshot(SnapshotSpec spec) override;
@@ -49,6 +53,7 @@ class PortAtoll : public Atoll {
   RpcClient* client_;
   BufferPool* buffers_;
   RpcTarget composer_;
+  PortSession session_;
 };
 
 }  // namespace atl

@@ -1,41 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A device that the composer's process has open for this one. See port_atoll.h.
-//
-// When that process dies, its successor answers kStale. Then the device is opened anew there, and
-// what was not answered is asked again, in the order in which it was first asked; whoever uses the
-// device sees a pause:
-//
-//   serving --an answer is kStale--> stale --all others are answered, too--> reopening
-//      ^                               ^                                        |
-//      |   all who waited are sent     +------- it dies again, or refuses ------+
-//      +---------------------------------------------------------------------- rejoining
-//
-// Nobody is sent before all answers of the dead one are in, so what is asked again was not
-// answered, and no newer request has overtaken it.
+// A device that the composer's process has open for this one. See port_atoll.h; what happens when
+// that process dies: port_session.h.
 //
 // Threads: the client's.
 #pragma once
 
-#include <map>
 #include <vector>
 
 #include "peers/client/device.h"
 #include "peers/port_rpc/rpc_client.h"
-#include "xseg/base/sync.h"
+#include "peers/volumes/remote/port_session.h"
 
 namespace atl {
 
-class PortDevice final : public Device {
+class PortDevice final : public Device, private PortSession::Device {
  public:
-  PortDevice(RpcClient* client, BufferPool* buffers, RpcTarget composer, OpenMode mode,
-             uint64_t handle, DeviceInfo info)
-      : client_(client),
-        buffers_(buffers),
-        composer_(std::move(composer)),
-        mode_(mode),
-        handle_(handle),
-        info_(std::move(info)) {}
+  struct Opened {
+    OpenMode mode = OpenMode::kReadWrite;
+    uint64_t handle = 0;
+    DeviceInfo info;
+  };
+  PortDevice(RpcClient* client, BufferPool* buffers, PortSession* session, RpcTarget composer,
+             Opened opened);
+  // Closed before.
+  ~PortDevice() override = default;
 
   const DeviceInfo& info() const override { return info_; }
   Task<Status> Refresh() override;
@@ -50,37 +39,22 @@ class PortDevice final : public Device {
   Task<void> Close() override;
 
  private:
-  // Who waits for the device to be opened anew.
-  struct Waiter {
-    uint64_t turn = 0;
-    Event go;
-    Status status;
-  };
-
   template <typename O>
   Task<Result<typename O::Wire::Reply>> Ask(O op, ConstSpan in = {}, MutSpan out = {});
   template <typename O>
   Task<Status> Tell(O op, ConstSpan in = {}, MutSpan out = {});
-  bool is_serving() const { return !stale_ && waiting_.empty(); }
-  // Until it is this request's turn to be sent; not ok if the device could not be opened.
-  Task<Status> Rejoin(Waiter* waiter);
-  Task<void> Reopen();
-  void WakeNext();
+  Task<void> Reopen() override;
 
   RpcClient* client_;
   BufferPool* buffers_;
+  PortSession* session_;
   RpcTarget composer_;
   OpenMode mode_;
   uint64_t handle_;
   DeviceInfo info_;
   uint64_t sent_ = 0;  // Gives each request its number.
-
-  uint64_t turns_ = 0;    // In the order in which requests were made.
-  uint64_t running_ = 0;  // Requests that are at the composer.
-  bool stale_ = false;
-  bool reopening_ = false;
-  bool closed_ = false;
-  std::map<uint64_t, Waiter*> waiting_;  // By turn.
+  Status opened_;      // Why it could not be opened anew; the next request tries it again.
+  Mutex reopening_;
 };
 
 }  // namespace atl

@@ -52,7 +52,7 @@ class PortDeviceTest : public ::testing::Test {
   std::unique_ptr<Segment> segment_ = MakeSegment(kPeersGeometry);
   std::unique_ptr<PeerPort> composer_ = OpenPeerOrDie(&env_, segment_.get(), "composer");
   std::unique_ptr<PeerPort> front_end_ = OpenPeerOrDie(&env_, segment_.get(), "nbd");
-  AtollServer server_{&local_, {}, composer_->port().incarnation()};
+  AtollServer server_{&env_, &local_, {}, composer_->port().incarnation()};
   std::unique_ptr<PortAtoll> atoll_;
 };
 
