@@ -38,14 +38,6 @@ def processes_of(work):
     return found
 
 
-def children_of(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
-            return [int(word) for word in file.read().split()]
-    except OSError:
-        return []
-
-
 def is_alive(pid):
     """False for a zombie as well: not every first process reaps its orphans."""
     try:

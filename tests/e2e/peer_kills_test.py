@@ -29,7 +29,7 @@ REGISTERS = 24
 CONNECTIONS = 4
 ISOLATED = PLACEMENT == "isolated"
 CLIENT = Client if ISOLATED else ReconnectingClient
-VICTIMS = (os.environ.get("ATOLL_VICTIMS") or "composer,mapper,store default,store far").split(",")
+VICTIMS = (os.environ.get("ATOLL_VICTIMS") or "composer,mapper,store default,store far,atolld").split(",")
 
 
 class Prober(threading.Thread):
@@ -150,7 +150,9 @@ class PeerKills(E2eTest):
             point = self.histories["near"].now()
             made = self.node.run("snapshot", "create", "near", name).returncode == 0
             self.verbs["ok" if made else "failed"] += 1
-            self.snapshots[name] = (self.histories["near"].copy(), point, made)
+            # One that was cut off may be made yet.
+            history = self.histories["near"].copy() if made else self.histories["near"]
+            self.snapshots[name] = (history, point, made)
             if number % 3 == 2:
                 victim = f"near@{number - 2}"
                 if self.node.run("snapshot", "remove", victim).returncode == 0:
@@ -162,9 +164,13 @@ class PeerKills(E2eTest):
             stop.wait(0.4)
 
     def pids_of_peers(self):
-        """Name -> pid, from the process table, so that it costs the node nothing."""
+        """Name -> pid, from the sockets of the peers and the process table, so that it costs the
+        node nothing."""
         found = {}
-        for pid in leftovers.children_of(self.node.pid):
+        for name in os.listdir(os.path.join(self.node.state, "peers")):
+            pid = int(name.partition(".")[0])
+            if not leftovers.is_alive(pid):
+                continue
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
                     words = file.read().split(b"\0")
@@ -183,6 +189,11 @@ class PeerKills(E2eTest):
             return moment, "atolld"
         while True:
             victim = self.random.choice(VICTIMS)
+            if victim == "atolld":
+                moment = time.monotonic()
+                leftovers.kill_and_wait([self.node.pid])
+                self.node.start()
+                return moment, victim
             pid = self.pids_of_peers().get(victim)
             if pid is None:
                 time.sleep(0.005)

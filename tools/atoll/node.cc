@@ -49,6 +49,11 @@ Status WriteNew(const std::string& path, const std::string& text, bool replace) 
 }
 
 Status NotRunning(const NodeConfig& config) {
+  if (HasOrphanedPeers(config)) {
+    return {Code::kUnavailable,
+            "its daemon has died, and its other processes go on serving; 'atoll node start' starts "
+            "a daemon that goes on with them, 'atoll node stop' ends them"};
+  }
   return {Code::kUnavailable, fmt::format("no node is running for config {}", config.file)};
 }
 
@@ -209,8 +214,14 @@ Status NodeStart(Context& context) {
 Status NodeStop(Context& context) {
   ASSIGN_OR_RETURN(const int64_t timeout_ns, TimeoutNs(context));
   ASSIGN_OR_RETURN(const NodeConfig* config, context.ConfigOfRunningNode());
-  const auto running = RunningNode(*config);
+  auto running = RunningNode(*config);
   if (!running.ok()) return OfNode(running.status());
+  if (!*running && HasOrphanedPeers(*config)) {
+    // To end in order they need a daemon.
+    const auto started = StartDaemon(*config);
+    if (!started.ok()) return OfNode(started.status());
+    running = std::optional<pid_t>(*started);
+  }
   if (!*running) return OfNode(NotRunning(*config));
   const pid_t pid = **running;
   RETURN_IF_ERROR(OfNode(StopProcess(context, pid, timeout_ns, context.Flag("kill"))));

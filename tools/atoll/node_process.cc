@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "peers/client/unix_socket.h"
 #include "tools/config/pid_file.h"
 #include "xseg/base/fd.h"
 #include "xseg/base/units.h"
@@ -138,6 +139,14 @@ Result<std::string> FindDaemon() {
 Result<std::optional<pid_t>> RunningNode(const NodeConfig& config) {
   auto holder = PidFile::HolderOf(config.pid_file());
   return holder.code() == Code::kPermission ? NotPermitted(config) : holder;
+}
+
+bool HasOrphanedPeers(const NodeConfig& config) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(config.state_dir + "/peers", error)) {
+    if (entry.path().extension() == ".sock" && ConnectUnix(entry.path().string()).ok()) return true;
+  }
+  return false;
 }
 
 Status NotPermitted(const NodeConfig& config) {

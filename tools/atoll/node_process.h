@@ -19,6 +19,8 @@ Result<std::string> FindDaemon();
 
 // The daemon that holds the node's state folder now, if any. kPermission says who may ask.
 Result<std::optional<pid_t>> RunningNode(const NodeConfig& config);
+// Whether peers of an isolated node serve, whose daemon has died: the next one goes on with them.
+bool HasOrphanedPeers(const NodeConfig& config);
 // The same error for whoever was refused at the node's socket or its files.
 Status NotPermitted(const NodeConfig& config);
 

@@ -39,8 +39,10 @@ po::options_description Options(Arguments* arguments) {
        "be this peer of an isolated node; for atolld itself")  //
       ("segment", po::value(&arguments->peer.segment)->value_name("FDS"),
        "of a peer: its shared memory")  //
-      ("lifeline-fd", po::value(&arguments->peer.lifeline_fd)->value_name("FD"),
-       "of a peer: a pipe that ends with the daemon")  //
+      ("folder-fd", po::value(&arguments->peer.folder_fd)->value_name("FD"),
+       "of a peer: the state folder, locked")  //
+      ("ledger-fd", po::value(&arguments->peer.ledger_fd)->value_name("FD"),
+       "of a peer: what stores hold")  //
       ("heirloom-fd", po::value(&arguments->peer.heirloom_fd)->value_name("FD"),
        "of a peer that takes the place of one that has died: what that one held")  //
       ("check", po::bool_switch(&arguments->check),

@@ -24,9 +24,10 @@ namespace atl {
 // descriptors that it inherits.
 struct PeerArguments {
   std::string name;
-  std::string segment;   // As of SegmentFds::FromInheritSpec.
-  int lifeline_fd = -1;  // A pipe that ends when the daemon does.
-  int ready_fd = -1;     // Where to say "ready" or what went wrong.
+  std::string segment;  // As of SegmentFds::FromInheritSpec.
+  int folder_fd = -1;   // The rest of the Estate (tools/node/rendezvous.h).
+  int ledger_fd = -1;
+  int ready_fd = -1;  // Where to say "ready" or what went wrong.
   // It takes the place of one that has died, and what that one had adopted is in this file
   // (tools/node/heirloom.h). -1: it is the first.
   int heirloom_fd = -1;

@@ -7,6 +7,8 @@
 
 #include "tools/node/incarnation.h"
 #include "tools/node/nbd_options.h"
+#include "tools/node/peer_process.h"
+#include "tools/node/rendezvous.h"
 #include "tools/node/store_list.h"
 
 namespace atl {
@@ -36,6 +38,10 @@ Task<Result<std::unique_ptr<Node>>> FusedNode::Start(const NodeConfig& config, E
 }
 
 Task<Status> FusedNode::Begin() {
+  // If the daemon of an isolated node has died and the configuration was changed since.
+  Estate estate;
+  CO_ASSIGN_OR_RETURN(std::vector<FoundPeer> left, FindPeers(config_.state_dir, &estate));
+  co_await KillPeers(&executor_, std::move(left));
   CO_RETURN_IF_ERROR(OpenConfiguredStores(config_, executor_, &stores_));
   CO_ASSIGN_OR_RETURN(const Uuid before, ReadPredecessor(config_.state_dir));
   const Uuid incarnation = executor_.NewUuid();

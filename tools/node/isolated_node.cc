@@ -12,6 +12,7 @@
 #include <ranges>
 
 #include "peers/port_ops.h"
+#include "tools/config/version.h"
 #include "tools/node/heirloom.h"
 #include "tools/node/segment_report.h"
 #include "xseg/port_claim.h"
@@ -22,7 +23,6 @@ namespace {
 
 // How long peers of a daemon that was killed may take to end.
 constexpr int64_t kFolderPatience = 30 * kSecond;
-constexpr int64_t kStopPatience = 60 * kSecond;
 constexpr int64_t kNap = 10 * kMillisecond;
 constexpr int64_t kShortNap = kMillisecond / 2;
 // A start that lasts for so long was one: a request that kills whoever takes it does so sooner.
@@ -88,46 +88,113 @@ void IsolatedNode::Add(std::string name, bool is_front_end) {
 
 // --- Starting ------------------------------------------------------------------------------------
 
-Task<Status> IsolatedNode::TakeFolder() {
-  folder_ = Fd(open(config_.state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder_.valid()) co_return Status::FromErrno(errno, config_.state_dir);
+Task<Result<std::vector<FoundPeer>>> IsolatedNode::TakeFolder() {
+  Fd folder(open(config_.state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid()) co_return Status::FromErrno(errno, config_.state_dir);
   const int64_t end_ns = executor_.BootNs() + kFolderPatience;
-  while (flock(folder_.get(), LOCK_EX | LOCK_NB) != 0) {
+  while (flock(folder.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) co_return Status::FromErrno(errno, config_.state_dir);
+    auto found = FindPeers(config_.state_dir, &estate_);
+    if (!found.ok() || !found->empty()) co_return found;
     if (executor_.BootNs() > end_ns) {
       co_return Status(Code::kBusy, config_.state_dir + ": peers of an earlier daemon still run");
     }
-    co_await executor_.Sleep(kNap);
+    co_await executor_.Sleep(kNap);  // They are about to begin, or to end.
   }
-  co_return OkStatus();
+  estate_.folder = std::move(folder);
+  co_return std::vector<FoundPeer>();
 }
 
-Status IsolatedNode::MakeSegment() {
-  ASSIGN_OR_RETURN(segment_, Segment::Create(NodeGeometry(config_), executor_.NewUuid()));
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return Status::FromErrno(errno, "pipe");
-  lifeline_read_ = Fd(ends[0]);
-  lifeline_write_ = Fd(ends[1]);
-  inherited_.reset(
-      new PeerInheritance{config_, segment_->fds(), lifeline_read_.get(), folder_.get()});
+Status IsolatedNode::OpenPorts() {
+  inherited_.reset(new PeerInheritance{config_, estate_});
   for (const auto& peer : peers_) peer->process->Inherit(inherited_.get());
-  ASSIGN_OR_RETURN(port_,
-                   PeerPort::Open(&executor_, segment_.get(), kDaemonPort, kFrontEndBuffers));
-  port_->server().Add(HoldingOps{}, this);
+  // A daemon that had it holds the lock of the pid file no longer.
+  const auto left = Port::Find(*segment_, kDaemonPort);
+  if (left.ok() && Quarantine(*segment_, *left, ProofOfDeath::kCallerKnows).ok()) {
+    RETURN_IF_ERROR(Release(*segment_, *left).status());
+  }
+  ASSIGN_OR_RETURN(desk_, PeerPort::Open(&executor_, segment_.get(), kDaemonPort, {}));
+  desk_->server().Add(HoldingOps{}, this);
+  desk_->server().Serve();
+  const std::string name = fmt::format("{}{}", kCallsPrefix, getpid());
+  ASSIGN_OR_RETURN(port_, PeerPort::Open(&executor_, segment_.get(), name, kFrontEndBuffers));
   port_->server().Serve();
   return {};
 }
 
 Task<Status> IsolatedNode::Begin() {
-  CO_RETURN_IF_ERROR(co_await TakeFolder());
-  CO_RETURN_IF_ERROR(MakeSegment());
-  for (const auto& peer : peers_) {
-    CO_RETURN_IF_ERROR(co_await StartPeer(peer.get(), {}));
-    watchers_.Run(Watch(peer.get()));
+  CO_ASSIGN_OR_RETURN(std::vector<FoundPeer> found, co_await TakeFolder());
+  const auto is_foreign = [](const FoundPeer& peer) { return peer.version != Version(); };
+  if (std::ranges::any_of(found, is_foreign)) {
+    spdlog::warn("the processes of the daemon before this one are of another version: ending them");
+    co_await KillPeers(&executor_, std::exchange(found, {}));
+    estate_ = {};
+    CO_ASSIGN_OR_RETURN(found, co_await TakeFolder());
+  }
+  if (found.empty()) {
+    CO_RETURN_IF_ERROR(co_await BeginAnew());
+  } else {
+    CO_RETURN_IF_ERROR(co_await GoOn(std::move(found)));
   }
   CO_ASSIGN_OR_RETURN(RpcTarget composer, port_->client().Find(PortNameOf(kComposerPeer)));
   atoll_ = std::make_unique<SupervisedAtoll>(port_.get(), std::move(composer));
   co_return OkStatus();
+}
+
+Task<Status> IsolatedNode::BeginAnew() {
+  CO_ASSIGN_OR_RETURN(segment_, Segment::Create(NodeGeometry(config_), executor_.NewUuid()));
+  CO_ASSIGN_OR_RETURN(estate_.segment, segment_->fds().Duplicate());
+  CO_ASSIGN_OR_RETURN(ledger_, Ledger::Create());
+  estate_.ledger = Fd(fcntl(ledger_->fd(), F_DUPFD_CLOEXEC, 0));
+  CO_RETURN_IF_ERROR(OpenPorts());
+  for (const auto& peer : peers_) {
+    CO_RETURN_IF_ERROR(co_await StartPeer(peer.get(), {}));
+    watchers_.Run(Watch(peer.get()));
+  }
+  co_return OkStatus();
+}
+
+// --- Going on ------------------------------------------------------------------------------------
+
+Task<Status> IsolatedNode::GoOn(std::vector<FoundPeer> found) {
+  spdlog::info("going on with {} processes whose daemon has died", found.size());
+  CO_ASSIGN_OR_RETURN(SegmentFds fds, estate_.segment.Duplicate());
+  CO_ASSIGN_OR_RETURN(segment_, Segment::Attach(std::move(fds)));
+  CO_ASSIGN_OR_RETURN(ledger_, Ledger::Load(Fd(fcntl(estate_.ledger.get(), F_DUPFD_CLOEXEC, 0))));
+  CO_RETURN_IF_ERROR(OpenPorts());
+  std::vector<Supervised*> dead;
+  for (const auto& peer : peers_) {
+    const auto same = std::ranges::find(found, peer->process->name(), &FoundPeer::name);
+    if (same == found.end()) {
+      dead.push_back(peer.get());
+      continue;
+    }
+    peer->process->Adopt(std::move(*same));
+    peer->state = "running";
+    peer->started_ns = executor_.BootNs();
+    watchers_.Run(Watch(peer.get()));
+  }
+  for (Supervised* const peer : dead) {
+    peer->died_ns = executor_.BootNs();
+    co_await Replace(peer);
+    watchers_.Run(Watch(peer));
+  }
+  for (PortIndex i = 0; i < segment_->geometry().ports; ++i) {
+    const bool calls = segment_->port(i).LoadName().starts_with(kCallsPrefix);
+    if (calls && i != port_->port().index()) answering_.Run(BuryDaemon(i));
+  }
+  co_return OkStatus();
+}
+
+// What it had open at the composer is closed, and its buffers are free once nobody uses them.
+Task<void> IsolatedNode::BuryDaemon(PortIndex port) {
+  if (!Quarantine(*segment_, port, ProofOfDeath::kCallerKnows).ok()) co_return;
+  const auto composer = port_->client().Find(PortNameOf(kComposerPeer));
+  if (composer.ok()) (void)co_await port_->client().Tell(*composer, PeerGoneOp{port});
+  while (Release(*segment_, port).code() == Code::kBusy && !stopped_) {
+    co_await executor_.Sleep(kNap);
+  }
+  (void)Abandon(*segment_, port, Code::kUnavailable);
 }
 
 Task<Status> IsolatedNode::StartPeer(Supervised* peer, Fd heirloom) {
@@ -182,7 +249,8 @@ Task<void> IsolatedNode::Replace(Supervised* peer) {
 
 Task<Status> IsolatedNode::StartSuccessor(Supervised* peer) {
   ++peer->restarts;
-  const Heirloom heirloom{.holdings = {peer->holdings.begin(), peer->holdings.end()}};
+  const auto& holdings = ledger_->of(peer->process->name());
+  const Heirloom heirloom{.holdings = {holdings.begin(), holdings.end()}};
   CO_ASSIGN_OR_RETURN(Fd file, MakeHeirloomFile(heirloom));
   CO_RETURN_IF_ERROR(co_await StartPeer(peer, std::move(file)));
   peer->given_up = false;
@@ -255,13 +323,13 @@ IsolatedNode::Supervised* IsolatedNode::OwnerOf(PortIndex port) const {
 }
 
 Task<Status> IsolatedNode::Do(const RpcCall& call, StoreHoldsOp& op) {
-  if (Supervised* const store = OwnerOf(call.from)) store->holdings.insert(op.what);
-  co_return OkStatus();
+  const Supervised* const store = OwnerOf(call.from);
+  co_return store != nullptr ? ledger_->Note(store->process->name(), op.what) : OkStatus();
 }
 
 Task<Status> IsolatedNode::Do(const RpcCall& call, StoreLeftOp& op) {
-  if (Supervised* const store = OwnerOf(call.from)) store->holdings.erase(op.what);
-  co_return OkStatus();
+  const Supervised* const store = OwnerOf(call.from);
+  co_return store != nullptr ? ledger_->Drop(store->process->name(), op.what) : OkStatus();
 }
 
 // --- Being asked ---------------------------------------------------------------------------------
@@ -285,7 +353,7 @@ Task<Status> IsolatedNode::RestartPeer(std::string name) {
   const uint32_t before = peer->restarts;
   peer->restarting = true;
   // There is nothing that it has to do first: its successor takes everything over.
-  co_await peer->process->Stop(peer->is_front_end ? kStopPatience : 0);
+  co_await peer->process->Stop(peer->is_front_end ? PeerProcess::kStopPatience : 0);
   while (!stopping_ && (peer->restarts == before || peer->state != "running")) {
     co_await executor_.Sleep(kNap);
   }
@@ -305,7 +373,7 @@ Task<void> IsolatedNode::Stop() {
   stopping_ = true;
   for (const auto& peer : std::views::reverse(peers_)) {
     peer->expected_to_end = true;
-    co_await peer->process->Stop(kStopPatience);
+    co_await peer->process->Stop(PeerProcess::kStopPatience);
   }
   stopped_ = true;
   co_await watchers_.Join();

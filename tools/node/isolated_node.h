@@ -16,15 +16,17 @@
 #pragma once
 
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "peers/store_ops.h"
 #include "peers/volumes/remote/port_atoll.h"
 #include "tools/atolld/node.h"
+#include "tools/node/ledger.h"
 #include "tools/node/node_segment.h"
 #include "tools/node/peer_process.h"
+#include "tools/node/rendezvous.h"
 
 namespace atl {
 
@@ -60,13 +62,18 @@ class IsolatedNode final : public Node {
     bool is_front_end = false;
     int64_t started_ns = 0;
     int64_t died_ns = 0;
-    uint32_t failures = 0;       // Starts in a row that did not last.
-    bool given_up = false;       // Whoever asks it is answered by us.
-    std::set<Holding> holdings;  // Of a store.
+    uint32_t failures = 0;  // Starts in a row that did not last.
+    bool given_up = false;  // Whoever asks it is answered by us.
   };
 
-  Task<Status> TakeFolder();
-  Status MakeSegment();
+  // Those whose daemon has died, if there are any; else the folder is locked for this node.
+  Task<Result<std::vector<FoundPeer>>> TakeFolder();
+  Task<Status> BeginAnew();
+  // Goes on with what a daemon that has died has left.
+  Task<Status> GoOn(std::vector<FoundPeer> found);
+  // The ports of a daemon that has died: of the desk at once, of its requests when they are over.
+  Status OpenPorts();
+  Task<void> BuryDaemon(PortIndex port);
   Task<Status> StartPeer(Supervised* peer, Fd heirloom);
   void Add(std::string name, bool is_front_end);
   // From its first start to the end of the node.
@@ -85,13 +92,14 @@ class IsolatedNode final : public Node {
 
   const NodeConfig& config_;
   Executor& executor_;
-  Fd folder_;  // Carries the lock that all peers inherit.
-  Fd lifeline_read_;
-  Fd lifeline_write_;
+  Estate estate_;
+  std::optional<Ledger> ledger_;
   std::unique_ptr<Segment> segment_;
   std::unique_ptr<PeerInheritance> inherited_;
   std::vector<std::unique_ptr<Supervised>> peers_;
-  std::unique_ptr<PeerPort> port_;
+  // Where stores say what they hold; it sends nothing, so the next daemon can have it at once.
+  std::unique_ptr<PeerPort> desk_;
+  std::unique_ptr<PeerPort> port_;  // For our requests, of this process only.
   std::unique_ptr<SupervisedAtoll> atoll_;
   bool stopping_ = false;
   bool stopped_ = false;

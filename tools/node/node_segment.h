@@ -15,6 +15,7 @@ inline constexpr char kComposerPeer[] = "composer";
 inline constexpr char kMapperPeer[] = "mapper";
 inline constexpr char kNbdPeer[] = "nbd";
 inline constexpr char kDaemonPort[] = "atolld";
+inline constexpr char kCallsPrefix[] = "atolld/";  // And the daemon's pid.
 inline constexpr char kStorePrefix[] = "store ";
 
 inline std::string StorePeer(const StoreConfig& store) { return kStorePrefix + store.name; }
@@ -34,13 +35,13 @@ constexpr uint64_t LimitOf(const PeerPortOptions& options) {
   return options.payload_bytes + options.bounce_bytes + RpcClient::kMessageBytes;
 }
 
-// Each class of blocks has as much as all limits together (nbd, atolld, composer, mapper), so
+// Each class of blocks has as much as all limits together (nbd, atolld/PID, composer, mapper), so
 // nobody waits for a block that somebody holds who waits for him. Memory is taken only where it is
 // used.
 inline Geometry NodeGeometry(const NodeConfig& config) {
   constexpr uint64_t kBytes = 2 * LimitOf(kFrontEndBuffers) + 2 * LimitOf(kPeerBuffers);
   constexpr uint32_t kSparePorts = 4;
-  constexpr uint64_t kPeersBesidesStores = 4;
+  constexpr uint64_t kPeersBesidesStores = 5;  // The daemon has two.
   Geometry geometry;
   geometry.ports = static_cast<uint32_t>(config.stores.size() + kPeersBesidesStores) + kSparePorts;
   for (int c = 0; c < kBlockClasses; ++c) {

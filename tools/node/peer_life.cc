@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/node/peer_life.h"
 
-#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -10,22 +9,18 @@
 #include "tools/atolld/ready.h"
 #include "tools/atolld/signals.h"
 #include "tools/node/peer.h"
+#include "tools/node/rendezvous.h"
 #include "xseg/base/sync.h"
 
 namespace atl {
 namespace {
 
-// Ends the process with the daemon.
-Task<void> WatchLifeline(Executor* executor, int fd) {
-  co_await executor->ring().Poll(fd, POLLIN);
-  spdlog::error("the daemon has ended: ending, too");
-  spdlog::shutdown();
-  _exit(1);
-}
-
 Task<Status> Live(const PeerHost& host, const PeerArguments& arguments, ReadyNotifier* ready,
-                  Event* stop) {
+                  const Estate& estate, Event* stop) {
   CO_ASSIGN_OR_RETURN(const std::unique_ptr<Peer> peer, MakePeer(host, arguments.name));
+  CO_ASSIGN_OR_RETURN(
+      const auto rendezvous,
+      Rendezvous::Listen(&host.executor, host.config.state_dir, arguments.name, &estate));
   const Status status = co_await peer->Start();
   if (status.ok()) {
     spdlog::info("serving, pid {}", getpid());
@@ -33,22 +28,26 @@ Task<Status> Live(const PeerHost& host, const PeerArguments& arguments, ReadyNot
     co_await *stop;
   }
   co_await peer->Stop();
+  co_await rendezvous->Stop();
   co_return status;
 }
 
 Status Run(const NodeConfig& config, const PeerArguments& arguments, ReadyNotifier* ready) {
-  ASSIGN_OR_RETURN(SegmentFds fds, SegmentFds::FromInheritSpec(arguments.segment));
+  Estate estate;
+  ASSIGN_OR_RETURN(estate.segment, SegmentFds::FromInheritSpec(arguments.segment));
+  ASSIGN_OR_RETURN(SegmentFds fds, estate.segment.Duplicate());
+  estate.folder = Fd(arguments.folder_fd);
+  estate.ledger = Fd(arguments.ledger_fd);
   ASSIGN_OR_RETURN(const std::unique_ptr<Segment> segment, Segment::Attach(std::move(fds)));
   Executor executor;
   Event stop;
   const StopSignals signals(executor, [&stop](int) { stop.Set(); });
-  if (arguments.lifeline_fd >= 0) Spawn(WatchLifeline(&executor, arguments.lifeline_fd));
   PeerHost host{config, executor, *segment, std::nullopt};
   if (arguments.heirloom_fd >= 0) {
     const Fd file(arguments.heirloom_fd);
     ASSIGN_OR_RETURN(host.heirloom, ReadHeirloomFile(file.get()));
   }
-  return executor.RunUntilDone(Live(host, arguments, ready, &stop));
+  return executor.RunUntilDone(Live(host, arguments, ready, estate, &stop));
 }
 
 }  // namespace

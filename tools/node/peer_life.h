@@ -2,7 +2,7 @@
 //
 // The life of a process that is one peer of an isolated node: `atolld --peer NAME`. It attaches to
 // the segment that it inherits, serves under its port's name, says that it is ready, and ends on
-// SIGTERM. If the daemon ends it ends at once, which loses nothing that was acknowledged.
+// SIGTERM. If the daemon dies it goes on, and the next daemon adopts it (rendezvous.h).
 #pragma once
 
 #include "tools/atolld/node.h"

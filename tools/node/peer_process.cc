@@ -44,18 +44,21 @@ Task<Status> PeerProcess::Start(Fd heirloom) {
 }
 
 Status PeerProcess::Fork(Fd ready_write, Fd heirloom) {
+  const Estate& estate = inherited_->estate;
   std::vector<std::string> words = {"atolld",
                                     "--config",
                                     inherited_->config.file,
                                     "--peer",
                                     name_,
                                     "--segment",
-                                    inherited_->segment.InheritSpec(),
-                                    "--lifeline-fd",
-                                    std::to_string(inherited_->lifeline_fd),
+                                    estate.segment.InheritSpec(),
+                                    "--folder-fd",
+                                    std::to_string(estate.folder.get()),
+                                    "--ledger-fd",
+                                    std::to_string(estate.ledger.get()),
                                     "--ready-fd",
                                     std::to_string(ready_write.get())};
-  std::vector<int> inherits = {inherited_->lifeline_fd, inherited_->lock_fd, ready_write.get()};
+  std::vector<int> inherits = {estate.folder.get(), estate.ledger.get(), ready_write.get()};
   if (heirloom.valid()) {
     words.insert(words.end(), {"--heirloom-fd", std::to_string(heirloom.get())});
     inherits.push_back(heirloom.get());
@@ -76,11 +79,18 @@ Status PeerProcess::Fork(Fd ready_write, Fd heirloom) {
 void PeerProcess::RunChild(std::span<const int> inherits, char** arguments) const {
   // A terminal's signals are for the daemon, which ends its peers in order.
   setpgid(0, 0);
-  KeepOverExec(inherited_->segment.memory.get());
-  for (const Fd& doorbell : inherited_->segment.doorbells) KeepOverExec(doorbell.get());
+  KeepOverExec(inherited_->estate.segment.memory.get());
+  for (const Fd& doorbell : inherited_->estate.segment.doorbells) KeepOverExec(doorbell.get());
   for (const int fd : inherits) KeepOverExec(fd);
   execv("/proc/self/exe", arguments);
   _exit(127);
+}
+
+void PeerProcess::Adopt(FoundPeer peer) {
+  exited_.Reset();
+  pid_ = peer.pid;
+  process_ = std::move(peer.process);
+  watch_.Run(Reap());
 }
 
 Task<Status> PeerProcess::AwaitReady(Fd ready) {
@@ -105,6 +115,8 @@ Task<void> PeerProcess::Reap() {
   siginfo_t info{};
   if (waitid(P_PIDFD, static_cast<id_t>(process_.get()), &info, WEXITED) == 0) {
     how_ = HowItEnded(info);
+  } else {
+    how_ = "has ended";  // How is known to its parent only.
   }
   exited_.Set();
 }
@@ -118,6 +130,15 @@ Task<void> PeerProcess::Stop(int64_t patience_ns) {
     syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
   }
   co_await watch_.Join();
+}
+
+Task<void> KillPeers(Executor* executor, std::vector<FoundPeer> peers) {
+  for (FoundPeer& peer : peers) {
+    spdlog::warn("ending {} (pid {}), whose daemon has died", peer.name, peer.pid);
+    PeerProcess process(executor, peer.name);
+    process.Adopt(std::move(peer));
+    co_await process.Stop(0);
+  }
 }
 
 }  // namespace atl

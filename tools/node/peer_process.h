@@ -1,38 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A child process that is one peer of the node.
+// A process that is one peer of the node: a child of ours, or of a daemon before us.
 //
-//   Start() -> running -> exited (with a word how)
+//   Start() or Adopt() -> running -> exited (with a word how)
 //
-// A child ends when the daemon does, however that ends: it holds the reading end of a pipe of which
-// only the daemon has the other one. It also holds the daemon's lock of the state folder, so that
-// the next daemon begins when all of them have ended.
+// A peer goes on when its daemon dies. It holds what the node shares (rendezvous.h), with the lock
+// of the state folder, so that the next daemon knows that there are peers, finds them, and adopts
+// them.
 //
 // Threads: the executor's. Exited before it is destroyed.
 #pragma once
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "tools/config/node_config.h"
+#include "tools/node/rendezvous.h"
 #include "xseg/base/executor.h"
 #include "xseg/base/fd.h"
 #include "xseg/base/status.h"
 #include "xseg/base/sync.h"
-#include "xseg/segment_fds.h"
 
 namespace atl {
 
 // What all children of one daemon inherit. Outlives them.
 struct PeerInheritance {
   const NodeConfig& config;
-  const SegmentFds& segment;
-  int lifeline_fd;
-  int lock_fd;
+  const Estate& estate;
 };
 
 class PeerProcess {
  public:
+  static constexpr int64_t kStopPatience = 60 * kSecond;
+
   PeerProcess(Executor* executor, std::string name) : executor_(executor), name_(std::move(name)) {}
   ~PeerProcess();
   PeerProcess(const PeerProcess&) = delete;
@@ -42,6 +43,8 @@ class PeerProcess {
   // Ends when the peer serves, or could not begin; then it has exited. `heirloom` goes to one that
   // takes the place of another (heirloom.h).
   Task<Status> Start(Fd heirloom = {});
+  // One that runs already.
+  void Adopt(FoundPeer peer);
   // Asks it to end, and kills it if it has not within `patience_ns`.
   Task<void> Stop(int64_t patience_ns);
 
@@ -68,5 +71,9 @@ class PeerProcess {
   std::string how_;
   TaskGroup watch_;
 };
+
+// Ends peers of a daemon that has died and with which this one cannot go on. By force: to end in
+// order they would need a daemon. Nothing that was acknowledged is lost.
+Task<void> KillPeers(Executor* executor, std::vector<FoundPeer> peers);
 
 }  // namespace atl
