@@ -28,6 +28,8 @@ constexpr std::array<OpName, ControlOps::kSize> kNames = {{
     {Op::kStores, "stores"},
     {Op::kCollectGarbage, "collect-garbage"},
     {Op::kStats, "stats"},
+    {Op::kCheck, "check"},
+    {Op::kScrub, "scrub"},
     {Op::kOpen, "open"},
     {Op::kCloseDevice, "close-device"},
     {Op::kRead, "read"},

@@ -41,6 +41,8 @@ enum class Op : uint16_t {
   kStores = 13,
   kCollectGarbage = 14,
   kStats = 15,
+  kCheck = 16,
+  kScrub = 17,
   // Devices.
   kOpen = 32,
   kCloseDevice = 33,
@@ -208,6 +210,14 @@ struct CollectGarbageOp {
   using Wire = WireRow<Op::kCollectGarbage, GcReport, Repeat::kHarmless>;
   bool dry_run = false;
 };
+struct CheckOp {
+  using Wire = WireRow<Op::kCheck, CheckReport, Repeat::kUnsafe>;
+  CheckSpec spec;
+};
+struct ScrubOp {
+  using Wire = WireRow<Op::kScrub, ScrubStatus, Repeat::kUnsafe>;
+  ScrubSpec spec;
+};
 struct StatsOp {
   using Wire = WireRow<Op::kStats, std::vector<PortStats>, Repeat::kHarmless>;
 };
@@ -301,11 +311,12 @@ struct OpList {
   static constexpr size_t kSize = sizeof...(Ops);
 };
 
-using ControlOps = OpList<CreateOp, SnapshotOp, ShowOp, ListOp, ResizeOp, RenameOp, RemoveOp,
-                          RollbackOp, AcquireOp, ReleaseOp, GetLockOp, BreakLockOp, StoresOp,
-                          CollectGarbageOp, StatsOp, OpenOp, CloseDeviceOp, ReadOp, WriteOp,
-                          FlushOp, DiscardOp, WriteZeroesOp, ExtentsOp, PrefetchOp, DeviceInfoOp,
-                          WriteSparseOp, NodeStatusOp, NodeStopOp, RestartPeerOp, ReportOp>;
+using ControlOps =
+    OpList<CreateOp, SnapshotOp, ShowOp, ListOp, ResizeOp, RenameOp, RemoveOp, RollbackOp,
+           AcquireOp, ReleaseOp, GetLockOp, BreakLockOp, StoresOp, CollectGarbageOp, StatsOp,
+           CheckOp, ScrubOp, OpenOp, CloseDeviceOp, ReadOp, WriteOp, FlushOp, DiscardOp,
+           WriteZeroesOp, ExtentsOp, PrefetchOp, DeviceInfoOp, WriteSparseOp, NodeStatusOp,
+           NodeStopOp, RestartPeerOp, ReportOp>;
 
 // For logs: "create", or "operation 99".
 std::string NameOf(Op op);
@@ -315,6 +326,11 @@ std::string NameOf(Op op);
 constexpr bool IsValid(ResourceKind kind) {
   return kind == ResourceKind::kVolume || kind == ResourceKind::kSnapshot;
 }
+constexpr bool IsValid(Severity severity) {
+  return severity == Severity::kNote || severity == Severity::kError;
+}
+constexpr bool IsValid(ScrubAction action) { return action <= ScrubAction::kAbort; }
+constexpr bool IsValid(ScrubState state) { return state <= ScrubState::kCancelled; }
 constexpr bool IsValid(OpenMode mode) {
   return mode == OpenMode::kReadWrite || mode == OpenMode::kReadOnly;
 }
@@ -346,6 +362,21 @@ template <typename V> void Fields(V& v, StoreState& x) {
 }
 template <typename V> void Fields(V& v, GcReport& x) {
   v(x.blobs, x.logs, x.records, x.leftovers, x.freed_bytes, x.items);
+}
+template <typename V> void Fields(V& v, Finding& x) {
+  v(x.severity, x.store, x.resource, x.what, x.repairable, x.repaired);
+}
+template <typename V> void Fields(V& v, GarbageCount& x) {
+  v(x.known, x.blobs, x.logs, x.records, x.leftovers, x.bytes);
+}
+template <typename V> void Fields(V& v, CheckReport& x) {
+  v(x.resources, x.records, x.nodes, x.journals, x.blobs, x.errors, x.notes, x.repaired,
+    x.garbage, x.findings);
+}
+template <typename V> void Fields(V& v, CheckSpec& x) { v(x.only, x.repair); }
+template <typename V> void Fields(V& v, ScrubSpec& x) { v(x.action, x.only, x.rate); }
+template <typename V> void Fields(V& v, ScrubStatus& x) {
+  v(x.state, x.resource, x.rate, x.done_bytes, x.total_bytes, x.started_ns, x.ended_ns, x.report);
 }
 template <typename V> void Fields(V& v, LatencyCount& x) { v(x.bucket, x.count); }
 template <typename V> void Fields(V& v, PortStats& x) {
@@ -382,6 +413,8 @@ template <typename V> void Fields(V& v, BreakLockOp& x) { v(x.ref, x.force); }
 template <typename V> void Fields(V&, StoresOp&) {}
 template <typename V> void Fields(V& v, CollectGarbageOp& x) { v(x.dry_run); }
 template <typename V> void Fields(V&, StatsOp&) {}
+template <typename V> void Fields(V& v, CheckOp& x) { v(x.spec); }
+template <typename V> void Fields(V& v, ScrubOp& x) { v(x.spec); }
 template <typename V> void Fields(V& v, OpenReply& x) { v(x.handle, x.info); }
 template <typename V> void Fields(V& v, OpenOp& x) { v(x.ref, x.mode); }
 template <typename V> void Fields(V& v, CloseDeviceOp& x) { v(x.handle); }

@@ -18,9 +18,9 @@
 
 namespace atl {
 
-using VolumeOps =
-    OpList<CreateOp, SnapshotOp, ShowOp, ListOp, ResizeOp, RenameOp, RemoveOp, RollbackOp,
-           AcquireOp, ReleaseOp, GetLockOp, BreakLockOp, StoresOp, CollectGarbageOp, StatsOp>;
+using VolumeOps = OpList<CreateOp, SnapshotOp, ShowOp, ListOp, ResizeOp, RenameOp, RemoveOp,
+                         RollbackOp, AcquireOp, ReleaseOp, GetLockOp, BreakLockOp, StoresOp,
+                         CollectGarbageOp, StatsOp, CheckOp, ScrubOp>;
 
 struct PortOpenOp {
   using Wire = WireRow<Op::kPortOpen, OpenReply, Repeat::kUnsafe>;
@@ -147,6 +147,11 @@ inline constexpr size_t kReplyRoom<PeerTraceOp> = 64 * kKiB;
 // A second collection would find nothing to report: 10,000 items of about a hundred bytes.
 template <>
 inline constexpr size_t kReplyRoom<CollectGarbageOp> = 2 * kMiB;
+// 1,000 findings of at most 1,000 bytes and some names.
+template <>
+inline constexpr size_t kReplyRoom<CheckOp> = 2 * kMiB;
+template <>
+inline constexpr size_t kReplyRoom<ScrubOp> = 2 * kMiB;
 template <>
 inline constexpr size_t kReplyRoom<PortOpenOp> = kPageBytes;
 template <>

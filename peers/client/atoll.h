@@ -24,6 +24,7 @@
 #include <string_view>
 #include <vector>
 
+#include "peers/client/check_report.h"
 #include "peers/client/device.h"
 #include "peers/client/port_stats.h"
 #include "xseg/base/status.h"
@@ -141,6 +142,17 @@ struct GcReport {
   std::vector<std::string> items;  // What goes, or would go; at most 10,000.
 };
 
+struct CheckSpec {
+  std::optional<ResourceRef> only;  // Else everything.
+  bool repair = false;
+};
+
+struct ScrubSpec {
+  ScrubAction action = ScrubAction::kStatus;
+  std::optional<ResourceRef> only;  // Of kStart; else everything.
+  uint64_t rate = kScrubRate;       // Of kStart: bytes a second at most.
+};
+
 enum class OpenMode : uint8_t {
   kReadWrite,  // Takes the volume's lock at the first write, see below.
   kReadOnly,
@@ -173,6 +185,12 @@ class Atoll {
 
   virtual Task<Result<std::vector<StoreState>>> Stores() = 0;
   virtual Task<Result<GcReport>> CollectGarbage(bool dry_run) = 0;
+  // Looks at everything, or at one resource, while it is in use. `repair` does what loses nothing.
+  // What is damaged is in the report, also where it is the resource that was asked for.
+  virtual Task<Result<CheckReport>> Check(CheckSpec spec) = 0;
+  // Reads all data and metadata again, in the background of the node; one at a time (kBusy). The
+  // outcome is kept until the next one is started, or until the node stops.
+  virtual Task<Result<ScrubStatus>> Scrub(ScrubSpec spec) = 0;
   virtual Task<Result<std::vector<PortStats>>> Stats() = 0;
 };
 

@@ -83,6 +83,12 @@ Task<Result<std::vector<StoreState>>> RemoteAtoll::Stores() { return channel_->C
 Task<Result<GcReport>> RemoteAtoll::CollectGarbage(bool dry_run) {
   return channel_->Call(CollectGarbageOp{dry_run});
 }
+Task<Result<CheckReport>> RemoteAtoll::Check(CheckSpec spec) {
+  return channel_->Call(CheckOp{std::move(spec)});
+}
+Task<Result<ScrubStatus>> RemoteAtoll::Scrub(ScrubSpec spec) {
+  return channel_->Call(ScrubOp{std::move(spec)});
+}
 Task<Result<std::vector<PortStats>>> RemoteAtoll::Stats() { return channel_->Call(StatsOp{}); }
 
 Task<Result<NodeStatus>> RemoteAtoll::GetStatus() { return channel_->Call(NodeStatusOp{}); }

@@ -45,6 +45,8 @@ class RemoteAtoll final : public Atoll, public NodeControl {
   Task<Status> BreakLock(ResourceRef ref, bool force) override;
   Task<Result<std::vector<StoreState>>> Stores() override;
   Task<Result<GcReport>> CollectGarbage(bool dry_run) override;
+  Task<Result<CheckReport>> Check(CheckSpec spec) override;
+  Task<Result<ScrubStatus>> Scrub(ScrubSpec spec) override;
   Task<Result<std::vector<PortStats>>> Stats() override;
 
   Task<Result<NodeStatus>> GetStatus() override;

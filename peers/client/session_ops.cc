@@ -43,6 +43,8 @@ struct SessionOps {
   static auto Do(Session& s, CollectGarbageOp& op) {
     return s.host_.atoll.CollectGarbage(op.dry_run);
   }
+  static auto Do(Session& s, CheckOp& op) { return s.host_.atoll.Check(std::move(op.spec)); }
+  static auto Do(Session& s, ScrubOp& op) { return s.host_.atoll.Scrub(std::move(op.spec)); }
   static auto Do(Session& s, StatsOp&) { return s.host_.atoll.Stats(); }
   static auto Do(Session& s, NodeStatusOp&) { return s.host_.node.GetStatus(); }
   static auto Do(Session& s, NodeStopOp&) { return s.host_.node.Stop(); }

@@ -141,6 +141,7 @@ class Composer {
   Task<Status> DescribePiece(const MapPiece& piece, std::vector<DeviceExtent>* out);
 
   Task<Status> FlushInsideGate();
+  Task<void> PinAtClose();
   Task<Status> PinInsideGate(const PinChange& change);
   Task<Status> CheckZero(ByteRange range);
   Task<Status> DoFlush();

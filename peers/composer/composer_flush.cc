@@ -168,6 +168,20 @@ Task<void> Composer::Checkpoint() {
   checkpoint_scheduled_ = false;
 }
 
+// The end of a journal that no header knows cannot be told from what a crash leaves, so damage to
+// it would be taken for that. If this fails nothing is lost: the next open reads the journal.
+Task<void> Composer::PinAtClose() {
+  if (!map_->geometry().writable || map_->position() == 0) co_return;
+  const PinChange checkpoint;
+  Status status = co_await map_->PreparePin(checkpoint);
+  if (status.ok()) status = right_();
+  if (status.ok()) status = co_await map_->Pin(checkpoint);
+  if (!status.ok()) {
+    spdlog::debug("{}: its journal was not pinned at its end: {}", map_->geometry().name,
+                  status.ToString());
+  }
+}
+
 Task<Status> Composer::Close() {
   closing_ = true;
   retry_.Ring();
@@ -178,6 +192,7 @@ Task<Status> Composer::Close() {
     const auto lock = co_await pin_mutex_.Lock();
     co_await gate_.Close();
     status = co_await FlushInsideGate();
+    if (status.ok()) co_await PinAtClose();
     if (unrecorded_) co_await Record();  // The store may be back.
     closed_ = true;
     // Who waits for room in the journal or for the gate hears of it.

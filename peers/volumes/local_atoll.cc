@@ -16,7 +16,8 @@ LocalAtoll::LocalAtoll(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* 
       buffers_(buffers),
       locks_(env, &identity_),
       names_(env, stores),
-      table_(env, stores, maps, buffers, &identity_, &locks_) {}
+      table_(env, stores, maps, buffers, &identity_, &locks_),
+      scrubber_(env, stores, buffers, identity_) {}
 
 LocalAtoll::~LocalAtoll() = default;
 
@@ -30,7 +31,10 @@ Task<Status> LocalAtoll::BuryPredecessor(Uuid incarnation) {
   co_return status;
 }
 
-Task<Status> LocalAtoll::Shutdown() { co_return co_await table_.Shutdown(); }
+Task<Status> LocalAtoll::Shutdown() {
+  co_await scrubber_.Stop();
+  co_return co_await table_.Shutdown();
+}
 
 // --- Finding -------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "peers/volumes/locks.h"
 #include "peers/volumes/names.h"
 #include "peers/volumes/open_table.h"
+#include "peers/volumes/scrubber.h"
 
 namespace atl {
 
@@ -51,6 +53,8 @@ class LocalAtoll final : public Atoll {
   Task<Status> BreakLock(ResourceRef ref, bool force) override;
   Task<Result<std::vector<StoreState>>> Stores() override;
   Task<Result<GcReport>> CollectGarbage(bool dry_run) override;
+  Task<Result<CheckReport>> Check(CheckSpec spec) override;
+  Task<Result<ScrubStatus>> Scrub(ScrubSpec spec) override;
   Task<Result<std::vector<PortStats>>> Stats() override;
 
   OpenTable& open_table() { return table_; }
@@ -74,6 +78,13 @@ class LocalAtoll final : public Atoll {
   Task<Status> Shrink(const Located& located, uint64_t size);
   Task<Status> RollbackClosed(const Located& volume, const Located& snapshot);
   Task<Status> PutRollback(Store* store, VersionedHeader* header, const Located& snapshot);
+  Task<Status> RunCheck(const CheckSpec& spec, Checker* checker);
+  Task<Status> Collect(bool repair, Checker* checker);
+  Task<Status> DoRepair(const Found& found);
+  Task<Status> DiscardName(Repair repair);
+  Task<Status> FinishPending(StoreSlot slot, Header header);
+  Task<Status> RewriteCounts(StoreSlot slot, Header header);
+  Task<Status> PutCounts(Store* store, Uuid uuid);
   // Those that can be read; the others' uuids and what is wrong with them go to `damaged`.
   Task<Result<std::vector<Located>>> AllLive(std::map<Uuid, Status>* damaged = nullptr);
   Task<Result<SpaceUse>> MeasureSpace(Uuid uuid);
@@ -85,6 +96,9 @@ class LocalAtoll final : public Atoll {
   Locks locks_;
   Names names_;
   OpenTable table_;
+  Scrubber scrubber_;
+  std::set<Pace*> checks_;  // Under way.
+  bool aborted_ = false;
   StatsSource stats_source_;
 };
 

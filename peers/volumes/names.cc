@@ -125,6 +125,13 @@ Task<Result<bool>> Names::IsTaken(Uuid name_space, std::string name, Uuid uuid) 
   co_return entry.version != 0 && entry.record.uuid != uuid;
 }
 
+Task<Status> Names::Discard(RecordKey key) {
+  CO_ASSIGN_OR_RETURN(const Entry before, co_await Read(key));
+  if (before.version == 0) co_return OkStatus();
+  CO_RETURN_IF_ERROR(co_await TakeOver(before.record));
+  co_return co_await stores_->catalog().RemoveRecord(key, before.version, env_->NewUuid());
+}
+
 Task<Status> Names::Withdraw(Uuid name_space, std::string name, Uuid uuid) {
   const RecordKey key = NameKey(name_space, name);
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {

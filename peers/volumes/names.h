@@ -50,6 +50,9 @@ class Names {
   Task<Result<bool>> PointsTo(Uuid name_space, std::string name, Uuid uuid);
   // Whether the record points to another: then a header with that name never counted.
   Task<Result<bool>> IsTaken(Uuid name_space, std::string name, Uuid uuid);
+  // Removes a record that does not count, once it never can. kExists if it counts, kConflict if it
+  // has changed meanwhile.
+  Task<Status> Discard(RecordKey key);
   // Removes the record if it points to `uuid`.
   Task<Status> Withdraw(Uuid name_space, std::string name, Uuid uuid);
 

@@ -36,7 +36,8 @@ VERBS = [
     "volume list", "volume show", "volume resize", "volume rename", "volume remove",
     "volume rollback", "volume import", "volume export", "snapshot create", "snapshot list",
     "snapshot show", "snapshot remove", "store list", "store show", "segment report",
-    "segment check", "open", "close", "lock", "unlock", "gc", "top", "trace", "completion",
+    "segment check", "open", "close", "lock", "unlock", "gc", "check", "scrub", "top", "trace",
+    "completion",
 ]
 
 

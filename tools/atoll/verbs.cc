@@ -9,6 +9,7 @@ namespace {
 constexpr ArgumentRow kVolume[] = {{"NAME", true, Words::kVolume}};
 constexpr ArgumentRow kSnapshot[] = {{"NAME", true, Words::kSnapshot}};
 constexpr ArgumentRow kResource[] = {{"NAME", true, Words::kResource}};
+constexpr ArgumentRow kAnyResource[] = {{"NAME", false, Words::kResource}};
 constexpr ArgumentRow kNewName[] = {{"NAME"}};
 constexpr ArgumentRow kStoreName[] = {{"NAME", true, Words::kStore}};
 constexpr ArgumentRow kRename[] = {{"NAME", true, Words::kVolume}, {"NEW"}};
@@ -51,6 +52,13 @@ constexpr OptionRow kOverFile[] = {{"force", "", "replace a file that is there"}
 constexpr OptionRow kUnlock[] = {
     {"force", "", "break the lock of a holder that cannot be asked; see the help of this verb"}};
 constexpr OptionRow kGc[] = {{"dry-run", "", "show what would go, remove nothing"}};
+constexpr OptionRow kCheck[] = {{"repair", "", "do what loses nothing; see the help of this verb"}};
+constexpr OptionRow kScrub[] = {
+    {"rate", "SIZE", "read at most so much a second; 64M if not given"},
+    {"status", "", "show how far it is, or how the last one ended"},
+    {"cancel", "", "end the one that runs"},
+    {"detach", "", "start it and return"},
+};
 constexpr OptionRow kTop[] = {
     {"once", "", "print the counters once, without rates"},
     {"interval", "SECONDS", "time between two looks; 1 if not given"},
@@ -165,6 +173,28 @@ constexpr VerbRow kVerbs[] = {
     {"store", "list", {}, kQuiet, "list the stores of the node", "", StoreList},
     {"store", "show", kStoreName, {}, "show a store and what it can do", "", StoreShow},
     {"", "gc", {}, kGc, "remove what no volume and no snapshot names any more", "", CollectGarbage},
+
+    {"", "check", kAnyResource, kCheck, "check all metadata, or that of one volume or snapshot",
+     "Reads every record, journal and map node and says exactly what is damaged, lost or\n"
+     "contradicts something else, while everything is in use. An 'error' is damage; a 'note' is\n"
+     "unusual and harmless, like an operation that the next open finishes. Data is not read: see\n"
+     "'atoll scrub'. What nobody names any more is counted as garbage, unless something is "
+     "damaged.\n"
+     "--repair finishes what was begun, puts a missing name record back, takes away names that do\n"
+     "not count and locks of nodes that have ended, writes wrong counts of a closed volume anew,\n"
+     "and collects garbage if nothing is damaged. It never touches what could hold data.\n"
+     "Exit code 0: no errors, or all of them repaired. 1: errors.",
+     CheckResources},
+    {"", "scrub", kAnyResource, kScrub, "read all data and metadata again, slowly",
+     "Checks all metadata as 'atoll check' does, then reads all data of all blobs, or those of "
+     "one\n"
+     "volume or snapshot, so that what a disk cannot give any more is found in time. It runs in\n"
+     "the node, one at a time: the command shows its progress, and may be interrupted without\n"
+     "ending it. The outcome is kept until the next one, or until the node stops. Data that a "
+     "disk\n"
+     "gives back wrong, without an error, is not noticed.\n"
+     "Exit code 0: nothing was found. 1: errors, or it was cancelled.",
+     ScrubResources},
 
     {"segment", "report", {}, {}, "show the shared-memory segment", "", SegmentReport},
     {"segment",

@@ -46,6 +46,10 @@ Task<Status> StoreList(Context& context);
 Task<Status> StoreShow(Context& context);
 Task<Status> CollectGarbage(Context& context);
 
+// check.cc, scrub.cc
+Task<Status> CheckResources(Context& context);
+Task<Status> ScrubResources(Context& context);
+
 // inspect.cc, top.cc
 Task<Status> SegmentReport(Context& context);
 Task<Status> SegmentCheck(Context& context);

@@ -48,6 +48,9 @@ class Daemon {
     ready_.Ready();
     co_await stop_;
     spdlog::info("stopping");
+    // A check may take long, and is waited for like every request.
+    const ScrubSpec abort{.action = ScrubAction::kAbort};
+    (void)co_await node.atoll().Scrub(abort);
     co_await server->Stop();
     co_return Status();
   }

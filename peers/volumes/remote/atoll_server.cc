@@ -56,6 +56,12 @@ Task<Result<GcReport>> AtollServer::Do(const RpcCall&, CollectGarbageOp& op) {
 Task<Result<std::vector<PortStats>>> AtollServer::Do(const RpcCall&, StatsOp& op) {
   return atoll_->Stats();
 }
+Task<Result<CheckReport>> AtollServer::Do(const RpcCall&, CheckOp& op) {
+  return atoll_->Check(std::move(op.spec));
+}
+Task<Result<ScrubStatus>> AtollServer::Do(const RpcCall&, ScrubOp& op) {
+  return atoll_->Scrub(std::move(op.spec));
+}
 Task<Result<ResourcePage>> AtollServer::Do(const RpcCall&, ListOp& op) {
   op.spec.limit = std::clamp<uint32_t>(op.spec.limit, 1, 1000);
   return atoll_->List(std::move(op.spec));

@@ -62,6 +62,8 @@ class AtollServer {
   Task<Result<std::vector<StoreState>>> Do(const RpcCall&, StoresOp& op);
   Task<Result<GcReport>> Do(const RpcCall&, CollectGarbageOp& op);
   Task<Result<std::vector<PortStats>>> Do(const RpcCall&, StatsOp& op);
+  Task<Result<CheckReport>> Do(const RpcCall&, CheckOp& op);
+  Task<Result<ScrubStatus>> Do(const RpcCall&, ScrubOp& op);
 
   Task<Result<OpenReply>> Do(const RpcCall& call, PortOpenOp& op);
   Task<Status> Do(const RpcCall& call, PortCloseOp& op);

@@ -57,6 +57,12 @@ Task<Result<std::vector<StoreState>>> PortAtoll::Stores() {
 Task<Result<GcReport>> PortAtoll::CollectGarbage(bool dry_run) {
   return client_->Call(composer_, CollectGarbageOp{dry_run});
 }
+Task<Result<CheckReport>> PortAtoll::Check(CheckSpec spec) {
+  return client_->Call(composer_, CheckOp{std::move(spec)});
+}
+Task<Result<ScrubStatus>> PortAtoll::Scrub(ScrubSpec spec) {
+  return client_->Call(composer_, ScrubOp{std::move(spec)});
+}
 Task<Result<std::vector<PortStats>>> PortAtoll::Stats() {
   return client_->Call(composer_, StatsOp{});
 }

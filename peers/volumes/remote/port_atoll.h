@@ -45,6 +45,8 @@ class PortAtoll : public Atoll {
   Task<Status> BreakLock(ResourceRef ref, bool force) override;
   Task<Result<std::vector<StoreState>>> Stores() override;
   Task<Result<GcReport>> CollectGarbage(bool dry_run) override;
+  Task<Result<CheckReport>> Check(CheckSpec spec) override;
+  Task<Result<ScrubStatus>> Scrub(ScrubSpec spec) override;
   Task<Result<std::vector<PortStats>>> Stats() override;
 
   Task<Result<Report>> Trace(std::string name, bool json);

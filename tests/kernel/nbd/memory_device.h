@@ -310,6 +310,8 @@ class MemoryAtoll final : public Atoll {
   Task<Status> BreakLock(ResourceRef, bool) override { co_return NotInMemory(); }
   Task<Result<std::vector<StoreState>>> Stores() override { co_return NotInMemory(); }
   Task<Result<GcReport>> CollectGarbage(bool) override { co_return NotInMemory(); }
+  Task<Result<CheckReport>> Check(CheckSpec) override { co_return NotInMemory(); }
+  Task<Result<ScrubStatus>> Scrub(ScrubSpec) override { co_return NotInMemory(); }
   Task<Result<std::vector<PortStats>>> Stats() override { co_return NotInMemory(); }
 
  private:

@@ -208,6 +208,30 @@ Task<Result<GcReport>> MemoryAtoll::CollectGarbage(bool dry_run) {
   co_return report;
 }
 
+Task<Result<CheckReport>> MemoryAtoll::Check(CheckSpec spec) {
+  CheckReport report;
+  report.resources = spec.only ? 1 : by_name_.size();
+  report.findings = check_findings;
+  for (const Finding& finding : check_findings) {
+    ++(finding.severity == Severity::kError ? report.errors : report.notes);
+  }
+  co_return report;
+}
+
+Task<Result<ScrubStatus>> MemoryAtoll::Scrub(ScrubSpec spec) {
+  if (spec.action == ScrubAction::kStart) {
+    scrub = {.state = ScrubState::kRunning, .rate = spec.rate, .total_bytes = kMiB};
+    if (spec.only) scrub.resource = spec.only->name;
+  } else if (spec.action == ScrubAction::kCancel) {
+    scrub.state = ScrubState::kCancelled;
+  } else if (scrub.state == ScrubState::kRunning) {
+    // Asked twice it is done.
+    scrub.done_bytes += kMiB / 2;
+    if (scrub.done_bytes == kMiB) scrub.state = ScrubState::kDone;
+  }
+  co_return scrub;
+}
+
 Task<Result<std::vector<PortStats>>> MemoryAtoll::Stats() {
   std::vector<PortStats> rows{stats_};
   co_return rows;

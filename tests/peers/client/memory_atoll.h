@@ -47,6 +47,8 @@ class MemoryAtoll final : public Atoll {
   Task<Status> BreakLock(ResourceRef ref, bool force) override;
   Task<Result<std::vector<StoreState>>> Stores() override;
   Task<Result<GcReport>> CollectGarbage(bool dry_run) override;
+  Task<Result<CheckReport>> Check(CheckSpec spec) override;
+  Task<Result<ScrubStatus>> Scrub(ScrubSpec spec) override;
   Task<Result<std::vector<PortStats>>> Stats() override;
 
   // For tests to look at, and to bend.
@@ -57,6 +59,9 @@ class MemoryAtoll final : public Atoll {
   void set_write_delay_ns(int64_t delay_ns) { write_delay_ns_ = delay_ns; }
   // Writes behind this many bytes of all devices together fail with kNoSpace.
   void set_room_bytes(uint64_t bytes) { room_bytes_ = bytes; }
+  // What a check finds, and the scrub.
+  std::vector<Finding> check_findings;
+  ScrubStatus scrub;
 
  private:
   friend class MemoryDevice;

@@ -121,6 +121,9 @@ class Model {
   void CheckSome(const std::string& when);
   void CheckAll();
   void CheckNames();
+  // A check finds no error, whatever has happened before.
+  void CheckMetadata(const std::string& when);
+  Task<void> CheckBeside(Batch* batch);
   void CheckNothingIsLeft();
 
   const std::unique_ptr<World> world_;

@@ -39,6 +39,7 @@ void Model::Die(TaskGroup* in_flight, bool power) {
   world_->Run(in_flight->Join());
   devices_.clear();
   StartNode();
+  CheckMetadata("after a death");
 }
 
 void Model::DieInInputOutput() {
@@ -103,6 +104,7 @@ void Model::CheckAll() {
     if (failed()) return;
   }
   CheckNames();
+  CheckMetadata("at the end");
 }
 
 void Model::CheckNames() {
@@ -113,6 +115,30 @@ void Model::CheckNames() {
   if (!page.ok()) return;
   for (const ResourceInfo& item : page->items) listed.insert(item.name);
   EXPECT_EQ(listed, known);
+}
+
+namespace {
+
+std::string FirstError(const Result<CheckReport>& report) {
+  if (!report.ok()) return report.status().ToString();
+  if (report->errors == 0) return "";
+  const Finding& finding = report->findings.front();
+  return finding.resource + ": " + finding.what;
+}
+
+}  // namespace
+
+void Model::CheckMetadata(const std::string& when) {
+  if (failed()) return;
+  const CheckSpec all;
+  EXPECT_EQ(FirstError(world_->Run(atoll().Check(all))), "") << "a check " << when;
+}
+
+Task<void> Model::CheckBeside(Batch* batch) {
+  const CheckSpec all;
+  const auto report = co_await atoll().Check(all);
+  if (!Counts(report.ok() ? Status() : report.status(), "a check")) co_return;
+  EXPECT_EQ(FirstError(report), "") << "a check beside " << batch->resource->name;
 }
 
 // With everything removed, one collection leaves nothing for another.

@@ -69,6 +69,8 @@ void Model::Launch(Batch* batch, uint64_t most) {
 void Model::InputOutput() {
   Batch batch;
   if (!Open(&batch)) return;
+  // Without a draw of its own, so that sequences stay what they are.
+  if (marks_ % 8 == 0) batch.group.Run(CheckBeside(&batch));
   Launch(&batch);
   world_->Run(batch.group.Join());
 }
@@ -154,6 +156,7 @@ void Model::SnapshotUnderLoad() {
   snapshot->oracle.MakeDurable(floor);
   volume->image = &snapshot->oracle;
   batch.group.Run(TakeSnapshot(&batch, snapshot, std::move(floor)));
+  if (marks_ % 2 == 0) batch.group.Run(CheckBeside(&batch));
   // Some come in at each of its steps.
   for (int i = 0; i < 12 && volume->image != nullptr && !failed(); ++i) {
     Launch(&batch, 2);
