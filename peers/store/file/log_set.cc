@@ -210,7 +210,9 @@ Task<Result<uint64_t>> LogSet::Usage(LogId id) {
   const auto work = [this, id]() -> Result<uint64_t> {
     ASSIGN_OR_RETURN(const Fd fd, OpenForReading(id));
     struct stat info;
-    if (sys::Fstat(fd.get(), &info) != 0) return PosixError(errno, "fstat", FileNameOf(id));
+    if (sys::Fstat(fd.get(), &info) != 0) {
+      return PosixError(errno, "fstat", context_.logs.PathOf(FileNameOf(id)));
+    }
     return static_cast<uint64_t>(info.st_blocks) * 512;
   };
   co_return co_await context_.executor.Offload(work);

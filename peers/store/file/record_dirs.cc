@@ -282,6 +282,8 @@ Status RecordDirs::Clear(const RecordKey& key, const Dir& dir, uint64_t tombston
   const Kind& kind = KindOf(key.kind);
   const std::string hex = FileNameOf(key.name), keep = std::to_string(tombstone);
   RETURN_IF_ERROR(TouchAt(kind.records, NoneMarker(hex)));
+  // Power may take the marker, which is in another directory, and leave D empty: that is damage.
+  RETURN_IF_ERROR(SyncDir(kind.records));
   for (int tries = 0;; ++tries) {
     if (tries == kClearTries) return TooBusy(key);
     ASSIGN_OR_RETURN(const auto names, ListNames(dir));
