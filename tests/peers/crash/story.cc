@@ -105,7 +105,7 @@ Step Appears(std::string step, std::string name, std::function<Oracle(Known&)> c
               }};
 }
 
-Step Create(std::string name, uint64_t size, const std::string& id) {
+Step Create(const std::string& name, uint64_t size, const std::string& id) {
   const auto empty = [size](Known&) {
     Oracle oracle;
     oracle.Resize(size);
