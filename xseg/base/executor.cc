@@ -79,6 +79,7 @@ Executor::Executor(Options options)
   std::seed_seq seed{device(), device(), device(), device(), device(), device()};
   random_.seed(seed);
   wakeup_ = std::make_unique<Wakeup>(&ring_);
+  if (options.offload_threads == 0) return;
   offload_ = std::make_unique<OffloadPool>(options.offload_threads, [this] { wakeup_->Ring(); });
 }
 
@@ -119,7 +120,7 @@ bool Executor::PollAll() {
 
 void Executor::Turn() {
   bool worked = scheduler().RunReady() > 0;
-  if (offload_->has_done()) {
+  if (offload_ && offload_->has_done()) {
     for (auto handle : offload_->TakeDone()) scheduler().Post(handle);
   }
   if (scheduler().next_deadline_ns()) scheduler().FireTimers(BootNs());
@@ -148,6 +149,12 @@ void Executor::SleepUntilWork() {
     ring_.SubmitAndWait(deadline ? std::max<int64_t>(*deadline - BootNs(), 0) : -1);
   }
   for (Poller* poller : pollers_) poller->Woken();
+}
+
+bool Executor::OffloadAwaiter::await_ready() const {
+  if (executor->offload_) return false;
+  (*work)();
+  return true;
 }
 
 void Executor::OffloadAwaiter::await_suspend(std::coroutine_handle<> handle) const {

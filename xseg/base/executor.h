@@ -39,6 +39,8 @@ class Executor final : public Env {
   struct Options {
     unsigned ring_entries = 1024;
     int64_t spin_ns = 0;
+    // 0: offloaded functions run on the executor's own thread, for tests in which all that happens
+    // shall happen in the same order each time.
     int offload_threads = 2;
   };
   Executor() : Executor(Options{}) {}
@@ -91,7 +93,7 @@ class Executor final : public Env {
   struct OffloadAwaiter {
     Executor* executor;
     const std::function<void()>* work;
-    bool await_ready() const noexcept { return false; }
+    bool await_ready() const;
     void await_suspend(std::coroutine_handle<> handle) const;
     void await_resume() const noexcept {}
   };
@@ -118,7 +120,7 @@ class Executor final : public Env {
   int turns_without_ring_ = 0;
   std::vector<std::unique_ptr<Doorbell>> doorbells_;
   std::unique_ptr<Wakeup> wakeup_;
-  std::unique_ptr<OffloadPool> offload_;
+  std::unique_ptr<OffloadPool> offload_;  // Null without threads.
 };
 
 }  // namespace atl

@@ -80,7 +80,7 @@ Result<std::optional<AdoptedBlob>> TryAdoptBlob(const Dir& blobs, const BlobId& 
 Result<Fd> OpenBlobFileForWriting(const AdoptedBlob& blob, uint32_t index) {
   const std::string name = std::to_string(index), made = MadeName(index);
   const std::string path = blob.dir.PathOf(name);
-  const bool was_made = ExistsAt(blob.dir, made);
+  ASSIGN_OR_RETURN(const bool was_made, ExistsAt(blob.dir, made));
   auto fd = OpenFileAt(blob.dir, name, was_made ? O_RDWR : O_RDWR | O_CREAT);
   if (fd.code() == Code::kNotFound && was_made) return Gone(blob.dir, index);
   if (!fd.ok()) return Fenced(fd.status(), path);
@@ -89,7 +89,8 @@ Result<Fd> OpenBlobFileForWriting(const AdoptedBlob& blob, uint32_t index) {
   if (was_made) return fd;
   // What the marker promises must be durable before the marker can be.
   RETURN_IF_ERROR(SyncDir(blob.dir));
-  if (linkat(blob.dir.get(), kBlobHead, blob.dir.get(), made.c_str(), 0) != 0 && errno != EEXIST) {
+  if (sys::LinkAt(blob.dir.get(), kBlobHead, blob.dir.get(), made.c_str()) != 0 &&
+      errno != EEXIST) {
     return Fenced(PosixError(errno, "link", blob.dir.PathOf(made)), path);
   }
   return fd;
@@ -99,7 +100,8 @@ Result<std::optional<Fd>> OpenBlobFileForReading(const Dir& dir, uint32_t index)
   auto fd = OpenFileAt(dir, std::to_string(index), O_RDONLY);
   if (fd.ok()) return std::optional<Fd>(*std::move(fd));
   if (fd.code() != Code::kNotFound) return fd.status();
-  if (ExistsAt(dir, MadeName(index))) return Gone(dir, index);
+  ASSIGN_OR_RETURN(const bool was_made, ExistsAt(dir, MadeName(index)));
+  if (was_made) return Gone(dir, index);
   return std::optional<Fd>();
 }
 
@@ -131,7 +133,7 @@ Status RemoveTree(const Dir& parent, const std::string& name) {
     }
     RETURN_IF_ERROR(UnlinkAt(dir, file));
   }
-  if (unlinkat(parent.get(), name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
+  if (sys::UnlinkAt(parent.get(), name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
   return PosixError(errno, "rmdir", dir.path);
 }
 
@@ -140,7 +142,7 @@ Status RemoveBlobDir(const Dir& blobs, const Dir& tmp, const BlobId& id) {
   if (IsImmutable(dir.get())) RETURN_IF_ERROR(SetImmutable(dir.get(), false, dir.path));
   // One step takes it off its name; half a blob is never seen under it.
   const std::string name = FileNameOf(id), garbage = kRemovedPrefix + RandomHex();
-  if (renameat(blobs.get(), name.c_str(), tmp.get(), garbage.c_str()) != 0) {
+  if (sys::RenameAt(blobs.get(), name.c_str(), tmp.get(), garbage.c_str()) != 0) {
     if (errno == ENOENT) return OpenBlobDir(blobs, id).status();
     return PosixError(errno, "rename", dir.path);
   }
@@ -169,7 +171,10 @@ Result<uint64_t> BlobUsage(const Dir& blobs, const BlobId& id) {
   for (const std::string& name : names) {
     struct stat info;
     if (!BlobFileIndex(name)) continue;
-    if (fstatat(dir.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (sys::FstatAt(dir.get(), name.c_str(), &info) != 0) {
+      if (errno == ENOENT) continue;
+      return PosixError(errno, "fstat", dir.PathOf(name));
+    }
     blocks += static_cast<uint64_t>(info.st_blocks);
   }
   return blocks * 512;
@@ -224,8 +229,7 @@ Status CopyByHand(int from, int to, ByteRange range, const std::string& path) {
   Bytes buffer(std::min<uint64_t>(kCopyBuffer, range.length));
   while (!range.empty()) {
     const MutSpan piece = MutSpan(buffer).first(std::min<uint64_t>(buffer.size(), range.length));
-    const ssize_t got = pread(from, piece.data(), piece.size(), static_cast<off_t>(range.offset));
-    if (got < 0 && errno == EINTR) continue;
+    const ssize_t got = sys::Pread(from, piece, range.offset);
     if (got < 0) return PosixError(errno, "read", path);
     if (got == 0) return PunchFileRange(to, range, path);
     const auto count = static_cast<size_t>(got);
@@ -237,9 +241,7 @@ Status CopyByHand(int from, int to, ByteRange range, const std::string& path) {
 
 Status CopyData(int from, int to, ByteRange range, const std::string& path) {
   while (!range.empty()) {
-    auto in = static_cast<off_t>(range.offset), out = in;
-    const ssize_t put = copy_file_range(from, &in, to, &out, range.length, 0);
-    if (put < 0 && errno == EINTR) continue;
+    const ssize_t put = sys::CopyFileRange(from, to, range);
     if (put < 0 && errno != EXDEV && errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS) {
       return PosixError(errno, "copy to", path);
     }
@@ -264,13 +266,10 @@ Status WriteZeros(int fd, ByteRange range, const std::string& path) {
 Status PunchFileRange(int fd, ByteRange range, const std::string& path) {
   if (range.empty()) return {};
   // The kernel zeroes what is not a whole block, and frees what is.
-  if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(range.offset),
-                static_cast<off_t>(range.length)) == 0) {
-    return {};
-  }
+  if (sys::Fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, range) == 0) return {};
   if (errno != EOPNOTSUPP) return PosixError(errno, "punch", path);
   struct stat info;
-  if (fstat(fd, &info) != 0) return PosixError(errno, "fstat", path);
+  if (sys::Fstat(fd, &info) != 0) return PosixError(errno, "fstat", path);
   // Behind the end it reads as zero already.
   return WriteZeros(fd, range.Intersect({0, static_cast<uint64_t>(info.st_size)}), path);
 }

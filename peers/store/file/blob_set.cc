@@ -211,8 +211,8 @@ Task<void> BlobSet::SyncOldest() {
   Adopted* const owner = at->second.get();
   const Use use(owner);
   file->dirty = false;
-  const int result = co_await context_.ring().Fsync(file.fd(), IORING_FSYNC_DATASYNC);
-  if (result < 0) (void)Poison(owner, PosixError(-result, "fdatasync", owner->path));
+  const int error = co_await SyncData(context_, file.fd());
+  if (error != 0) (void)Poison(owner, PosixError(error, "fdatasync", owner->path));
 }
 
 // --- Reading -------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ Task<Status> BlobSet::Write(BlobId id, uint64_t offset, ConstSpan data, WriteOpt
 
 Task<int> BlobSet::ChangeRange(int fd, int mode, ByteRange range) {
   while (true) {
-    const int result = co_await context_.ring().Fallocate(fd, mode, range);
+    const int result = co_await sys::Fallocate(context_.ring(), fd, mode, range);
     if (result != -EINTR && result != -EAGAIN) co_return -result;
   }
 }
@@ -388,10 +388,10 @@ Task<Status> BlobSet::SyncFiles(BlobId id, Adopted* mine) {
     const Pin file = *std::move(opened);
     if (!file) continue;
     file->dirty = false;
-    const int result = co_await context_.ring().Fsync(file.fd(), IORING_FSYNC_DATASYNC);
-    if (result < 0) {
+    const int error = co_await SyncData(context_, file.fd());
+    if (error != 0) {
       co_return Poison(mine,
-                       PosixError(-result, "fdatasync", fmt::format("{}/{}", mine->path, index)));
+                       PosixError(error, "fdatasync", fmt::format("{}/{}", mine->path, index)));
     }
   }
   co_return OkStatus();

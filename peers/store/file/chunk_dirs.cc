@@ -55,7 +55,8 @@ Status ChunkDirs::Put(const ChunkId& id, ConstSpan data) const {
     Status status = WriteAllAt(temp.fd.get(), 0, data, path);
     if (status.ok()) status = SyncFile(temp.fd.get(), path);
     // Over a damaged one too; two makers of one name put the same bytes.
-    if (status.ok() && renameat(tmp_.get(), temp.name.c_str(), group.get(), name.c_str()) != 0) {
+    if (status.ok() &&
+        sys::RenameAt(tmp_.get(), temp.name.c_str(), group.get(), name.c_str()) != 0) {
       status = PosixError(errno, "rename", path);
     }
     if (!status.ok()) {
@@ -71,7 +72,7 @@ Status ChunkDirs::Remove(const ChunkId& id) const {
   const auto group = OpenDirAt(chunks_, GroupOf(id));
   if (group.code() == Code::kNotFound) return Missing(id);
   if (!group.ok()) return group.status();
-  if (unlinkat(group->get(), ToHex(id).c_str(), 0) == 0) return {};
+  if (sys::UnlinkAt(group->get(), ToHex(id).c_str(), 0) == 0) return {};
   if (errno == ENOENT) return Missing(id);
   return PosixError(errno, "unlink", group->PathOf(ToHex(id)));
 }

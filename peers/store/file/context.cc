@@ -2,8 +2,6 @@
 #include "peers/store/file/context.h"
 
 #include <fmt/format.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,17 +15,17 @@ Status ChangeError(int posix_errno, std::string_view call, const std::string& pa
 }
 
 Task<int> WriteFully(FileContext& context, int fd, uint64_t offset, ConstSpan data, bool data_sync,
-                     size_t* done) {
+                     size_t* done, sys::Site site) {
   const bool inlined = !data_sync && data.size() <= kInlineWrite;
   while (*done < data.size()) {
     const ConstSpan rest = data.subspan(*done);
     const uint64_t at = offset + *done;
     ssize_t put;
     if (inlined) {
-      put = pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(at));
+      put = sys::Pwrite(fd, rest, at, site);
       if (put < 0) put = -errno;
     } else {
-      put = co_await context.ring().Write(fd, rest, at, data_sync ? RWF_DSYNC : 0);
+      put = co_await sys::Write(context.ring(), fd, rest, at, data_sync ? RWF_DSYNC : 0, site);
     }
     if (put == -EINTR || put == -EAGAIN) continue;
     if (put < 0) co_return static_cast<int>(-put);
@@ -37,21 +35,21 @@ Task<int> WriteFully(FileContext& context, int fd, uint64_t offset, ConstSpan da
   co_return 0;
 }
 
-Task<int> ReadFully(FileContext& context, int fd, uint64_t offset, MutSpan out, size_t* got) {
+Task<int> ReadFully(FileContext& context, int fd, uint64_t offset, MutSpan out, size_t* got,
+                    sys::Site site) {
   bool cached = true;  // As long as the page cache has it, no thread and no ring is needed.
   while (*got < out.size()) {
     const MutSpan rest = out.subspan(*got);
     const uint64_t at = offset + *got;
     ssize_t count;
     if (cached) {
-      const iovec vector{rest.data(), rest.size()};
-      count = preadv2(fd, &vector, 1, static_cast<off_t>(at), RWF_NOWAIT);
+      count = sys::PreadCached(fd, rest, at, site);
       if (count < 0) {
         cached = false;
         continue;
       }
     } else {
-      count = co_await context.ring().Read(fd, rest, at);
+      count = co_await sys::Read(context.ring(), fd, rest, at, site);
     }
     if (count == -EINTR || count == -EAGAIN) continue;
     if (count < 0) co_return static_cast<int>(-count);
@@ -61,6 +59,13 @@ Task<int> ReadFully(FileContext& context, int fd, uint64_t offset, MutSpan out, 
   // Buffers pass from tenant to tenant: what the file does not have is zeroed.
   if (*got < out.size()) std::memset(out.data() + *got, 0, out.size() - *got);
   co_return 0;
+}
+
+Task<int> SyncData(FileContext& context, int fd, sys::Site site) {
+  while (true) {
+    const int result = co_await sys::Fdatasync(context.ring(), fd, site);
+    if (result != -EINTR && result != -EAGAIN) co_return -result;
+  }
 }
 
 }  // namespace atl

@@ -67,9 +67,12 @@ Status ChangeError(int posix_errno, std::string_view call, const std::string& pa
 // Writes all of `data` through `fd`, inline or by the ring. Returns 0 or an errno; `*done` counts
 // the bytes that were stored.
 Task<int> WriteFully(FileContext& context, int fd, uint64_t offset, ConstSpan data, bool data_sync,
-                     size_t* done);
+                     size_t* done, sys::Site site = sys::Site::current());
 // Fills `out`, with zeros behind the end of the file. Returns 0 or an errno; `*got` counts the
 // bytes before the end.
-Task<int> ReadFully(FileContext& context, int fd, uint64_t offset, MutSpan out, size_t* got);
+Task<int> ReadFully(FileContext& context, int fd, uint64_t offset, MutSpan out, size_t* got,
+                    sys::Site site = sys::Site::current());
+// The data of the file, and its size, are durable. Returns 0 or an errno.
+Task<int> SyncData(FileContext& context, int fd, sys::Site site = sys::Site::current());
 
 }  // namespace atl

@@ -2,8 +2,6 @@
 #include "peers/store/file/extents.h"
 
 #include <linux/fiemap.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,10 +25,7 @@ class FileMap {
     map_.fm_length = range.length;
     map_.fm_flags = 0;
     map_.fm_extent_count = kExtentsAtOnce;
-    while (ioctl(fd, FS_IOC_FIEMAP, &map_) != 0) {
-      if (errno != EINTR) return errno;
-    }
-    return 0;
+    return sys::Fiemap(fd, &map_) == 0 ? 0 : errno;
   }
   std::span<const fiemap_extent> extents() const {
     return {map_.fm_extents, map_.fm_mapped_extents};
@@ -77,13 +72,13 @@ Status VisitHole(int fd, ByteRange hole, const std::string& path, const VisitExt
 
 Status ForEachPiece(int fd, ByteRange range, const std::string& path, const VisitPiece& visit) {
   for (uint64_t at = range.offset; at < range.end();) {
-    const off_t data = lseek(fd, static_cast<off_t>(at), SEEK_DATA);
+    const off_t data = sys::Lseek(fd, at, SEEK_DATA);
     if (data < 0 && errno != ENXIO) return PosixError(errno, "lseek", path);
     const uint64_t begin =
         data < 0 ? range.end() : std::min(static_cast<uint64_t>(data), range.end());
     if (begin > at) RETURN_IF_ERROR(visit(ByteRange{at, begin - at}, false));
     if (begin == range.end()) return {};
-    const off_t hole = lseek(fd, static_cast<off_t>(begin), SEEK_HOLE);
+    const off_t hole = sys::Lseek(fd, begin, SEEK_HOLE);
     if (hole < 0 && errno != ENXIO) return PosixError(errno, "lseek", path);
     // Behind ENXIO is the end of a file that somebody cut meanwhile.
     const uint64_t end = hole < 0 ? begin : std::min(static_cast<uint64_t>(hole), range.end());
@@ -96,7 +91,7 @@ Status ForEachPiece(int fd, ByteRange range, const std::string& path, const Visi
 
 Status ForEachExtent(int fd, ByteRange range, const std::string& path, const VisitExtent& visit) {
   struct stat info;
-  if (fstat(fd, &info) != 0) return PosixError(errno, "fstat", path);
+  if (sys::Fstat(fd, &info) != 0) return PosixError(errno, "fstat", path);
   const auto size = static_cast<uint64_t>(info.st_size);
   return ForEachPiece(fd, range, path, [&](ByteRange piece, bool data) -> Status {
     if (data) return visit(piece, ExtentKind::kData);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "peers/store/file/file_store.h"
 
-#include <sys/statvfs.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -35,7 +33,7 @@ Task<Result<Capacity>> FileStore::GetCapacity() {
   const auto work = [this]() -> Result<Capacity> {
     context_->reserve.Refill();
     struct statvfs info;
-    if (fstatvfs(context_->root.get(), &info) != 0) {
+    if (sys::Fstatvfs(context_->root.get(), &info) != 0) {
       return PosixError(errno, "statvfs", context_->root.path);
     }
     return Capacity{.total_bytes = info.f_blocks * info.f_frsize,

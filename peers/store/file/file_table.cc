@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "peers/store/file/file_table.h"
 
-#include <sys/stat.h>
-
 #include <utility>
 
+#include "peers/store/file/sys.h"
 #include "xseg/base/check.h"
 
 namespace atl {
@@ -59,7 +58,7 @@ uint64_t FileTable::CloseRemoved() {
   for (auto at = ages_.begin(); at != ages_.end();) {
     OpenFile* file = *at++;
     struct stat info;
-    if (file->pins > 0 || fstat(file->fd.get(), &info) != 0 || info.st_nlink > 0) continue;
+    if (file->pins > 0 || sys::Fstat(file->fd.get(), &info) != 0 || info.st_nlink > 0) continue;
     Close(file);
     ++count;
   }

@@ -73,7 +73,7 @@ Result<std::unique_ptr<LogSet::Adopted>> LogSet::TryAdopt(const LogId& id) const
     return std::unique_ptr<Adopted>();
   }
   struct stat info;
-  if (fstat(mine->fd.get(), &info) != 0) return PosixError(errno, "fstat", mine->path);
+  if (sys::Fstat(mine->fd.get(), &info) != 0) return PosixError(errno, "fstat", mine->path);
   mine->end = static_cast<uint64_t>(info.st_size);
   return mine;
 }
@@ -157,7 +157,7 @@ Task<Status> LogSet::Remove(LogId id) {
     const std::string name = FileNameOf(id), path = context_.logs.PathOf(name);
     ASSIGN_OR_RETURN(const Fd fd, OpenForReading(id));
     if (IsImmutable(fd.get())) RETURN_IF_ERROR(SetImmutable(fd.get(), false, path));
-    if (unlinkat(context_.logs.get(), name.c_str(), 0) != 0) {
+    if (sys::UnlinkAt(context_.logs.get(), name.c_str(), 0) != 0) {
       return errno == ENOENT ? Missing(id) : PosixError(errno, "unlink", path);
     }
     context_.reserve.Refill();
@@ -175,9 +175,7 @@ Task<Status> LogSet::Reserve(LogId id, uint64_t length) {
   const Use use(mine);
   if (length == 0) co_return OkStatus();
   const auto grow = [mine, length]() -> Status {
-    if (fallocate(mine->fd.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(length)) == 0) {
-      return {};
-    }
+    if (sys::Fallocate(mine->fd.get(), FALLOC_FL_KEEP_SIZE, {0, length}) == 0) return {};
     return ChangeError(errno, "fallocate", mine->path);
   };
   const auto work = [this, grow] { return WithReserve(context_.reserve, grow); };
@@ -193,11 +191,11 @@ Task<Status> LogSet::Trim(LogId id, uint64_t length) {
   const auto guard = co_await mine->appending.Lock();
   const auto work = [this, mine, length, end = mine->end]() -> Status {
     // To the size that it has: only what lies behind the end is freed.
-    if (ftruncate(mine->fd.get(), static_cast<off_t>(end)) != 0) {
+    if (sys::Ftruncate(mine->fd.get(), end) != 0) {
       return ChangeError(errno, "ftruncate", mine->path);
     }
-    if (length > end && fallocate(mine->fd.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(end),
-                                  static_cast<off_t>(length - end)) != 0) {
+    if (length > end &&
+        sys::Fallocate(mine->fd.get(), FALLOC_FL_KEEP_SIZE, {end, length - end}) != 0) {
       return ChangeError(errno, "fallocate", mine->path);
     }
     context_.reserve.Refill();
@@ -212,7 +210,9 @@ Task<Result<uint64_t>> LogSet::Usage(LogId id) {
   const auto work = [this, id]() -> Result<uint64_t> {
     ASSIGN_OR_RETURN(const Fd fd, OpenForReading(id));
     struct stat info;
-    if (fstat(fd.get(), &info) != 0) return PosixError(errno, "fstat", FileNameOf(id));
+    if (sys::Fstat(fd.get(), &info) != 0) {
+      return PosixError(errno, "fstat", context_.logs.PathOf(FileNameOf(id)));
+    }
     return static_cast<uint64_t>(info.st_blocks) * 512;
   };
   co_return co_await context_.executor.Offload(work);
@@ -260,9 +260,9 @@ Task<Status> LogSet::Sync(LogId id) {
   const Use use(mine);
   const auto guard = co_await mine->syncing.Lock();
   CO_RETURN_IF_ERROR(mine->poison);
-  const int result = co_await context_.ring().Fsync(mine->fd.get(), IORING_FSYNC_DATASYNC);
+  const int error = co_await SyncData(context_, mine->fd.get());
   Status status;
-  if (result < 0) status = PosixError(-result, "fdatasync", mine->path);
+  if (error != 0) status = PosixError(error, "fdatasync", mine->path);
   if (status.ok() && mine->entry_dirty) {
     const auto work = [this] { return SyncDir(context_.logs); };
     status = co_await context_.executor.Offload(work);

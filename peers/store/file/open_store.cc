@@ -39,7 +39,7 @@ Status WriteMarker(const Dir& root, const Dir& tmp) {
   ASSIGN_OR_RETURN(const TempFile temp, MakeTempAt(tmp));
   RETURN_IF_ERROR(WriteAllAt(temp.fd.get(), 0, AsBytes(kMarkerText), root.path));
   RETURN_IF_ERROR(SyncFile(temp.fd.get(), root.path));
-  if (renameat(tmp.get(), temp.name.c_str(), root.get(), kMarkerFile) != 0) {
+  if (sys::RenameAt(tmp.get(), temp.name.c_str(), root.get(), kMarkerFile) != 0) {
     return PosixError(errno, "rename", root.PathOf(kMarkerFile));
   }
   return SyncDir(root);
@@ -57,11 +57,11 @@ Status CheckMarker(const Dir& root) {
 }
 
 Result<Dir> OpenRoot(const FileStoreOptions& options) {
-  if (options.create && mkdir(options.path.c_str(), 0750) != 0 && errno != EEXIST) {
+  if (options.create && sys::MakeDir(options.path.c_str(), 0750) != 0 && errno != EEXIST) {
     return PosixError(errno, "mkdir", options.path);
   }
   // The path of the store itself is the user's and may be a symbolic link.
-  const int fd = open(options.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = sys::Open(options.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return PosixError(errno, "open", options.path);
   return Dir{Fd(fd), options.path};
 }

@@ -16,8 +16,8 @@ namespace {
 
 constexpr int kTempTries = 16;
 
-Result<Dir> OpenDirectory(int at, const char* name, std::string path) {
-  const int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+Result<Dir> OpenDirectory(int at, const char* name, std::string path, sys::Site site) {
+  const int fd = sys::OpenAt(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0, site);
   if (fd >= 0) return Dir{Fd(fd), std::move(path)};
   // Something else under the name of a directory of ours is damage, not absence.
   if (errno == ENOTDIR || errno == ELOOP) {
@@ -34,25 +34,28 @@ Status PosixError(int posix_errno, std::string_view call, const std::string& pat
   return Status::FromErrno(posix_errno, fmt::format("{} {}", call, path));
 }
 
-Result<Dir> OpenDir(const std::string& path) { return OpenDirectory(AT_FDCWD, path.c_str(), path); }
-
-Result<Dir> OpenDirAt(const Dir& parent, const std::string& name) {
-  return OpenDirectory(parent.get(), name.c_str(), parent.PathOf(name));
+Result<Dir> OpenDir(const std::string& path, sys::Site site) {
+  return OpenDirectory(AT_FDCWD, path.c_str(), path, site);
 }
 
-Result<Dir> MakeDirAt(const Dir& parent, const std::string& name) {
-  if (mkdirat(parent.get(), name.c_str(), 0750) != 0 && errno != EEXIST) {
+Result<Dir> OpenDirAt(const Dir& parent, const std::string& name, sys::Site site) {
+  return OpenDirectory(parent.get(), name.c_str(), parent.PathOf(name), site);
+}
+
+Result<Dir> MakeDirAt(const Dir& parent, const std::string& name, sys::Site site) {
+  if (sys::MakeDirAt(parent.get(), name.c_str(), 0750, site) != 0 && errno != EEXIST) {
     return PosixError(errno, "mkdir", parent.PathOf(name));
   }
-  return OpenDirAt(parent, name);
+  return OpenDirAt(parent, name, site);
 }
 
-Result<Fd> OpenFileAt(const Dir& parent, const std::string& name, int flags, mode_t mode) {
+Result<Fd> OpenFileAt(const Dir& parent, const std::string& name, int flags, mode_t mode,
+                      sys::Site site) {
   // O_NONBLOCK: opening a FIFO that somebody left here must not hang.
   flags |= O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   // When it was last read concerns nobody; only its owner may ask for that.
-  int got = openat(parent.get(), name.c_str(), flags | O_NOATIME, mode);
-  if (got < 0 && errno == EPERM) got = openat(parent.get(), name.c_str(), flags, mode);
+  int got = sys::OpenAt(parent.get(), name.c_str(), flags | O_NOATIME, mode, site);
+  if (got < 0 && errno == EPERM) got = sys::OpenAt(parent.get(), name.c_str(), flags, mode, site);
   if (got < 0) {
     if (errno == ELOOP || errno == EISDIR || errno == ENXIO) {
       return Status(Code::kCorrupt, parent.PathOf(name) + " is no regular file");
@@ -61,7 +64,9 @@ Result<Fd> OpenFileAt(const Dir& parent, const std::string& name, int flags, mod
   }
   Fd fd(got);
   struct stat info;
-  if (fstat(fd.get(), &info) != 0) return PosixError(errno, "fstat", parent.PathOf(name));
+  if (sys::Fstat(fd.get(), &info, site) != 0) {
+    return PosixError(errno, "fstat", parent.PathOf(name));
+  }
   if (!S_ISREG(info.st_mode)) {
     return Status(Code::kCorrupt, parent.PathOf(name) + " is no regular file");
   }
@@ -72,9 +77,9 @@ bool IsIgnoredName(std::string_view name) {
   return name == "." || name == ".." || name.starts_with(".nfs");
 }
 
-Result<std::vector<std::string>> ListNames(const Dir& dir) {
+Result<std::vector<std::string>> ListNames(const Dir& dir, sys::Site site) {
   // A description of its own: the position of `dir` may be shared.
-  const int fd = openat(dir.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = sys::OpenAt(dir.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, site);
   if (fd < 0) return PosixError(errno, "open", dir.path);
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(fd), closedir);
   if (!stream) {
@@ -83,8 +88,7 @@ Result<std::vector<std::string>> ListNames(const Dir& dir) {
   }
   std::vector<std::string> names;
   while (true) {
-    errno = 0;
-    const dirent* entry = readdir(stream.get());
+    const dirent* entry = sys::ReadDir(stream.get(), site);
     if (entry == nullptr) break;
     if (!IsIgnoredName(entry->d_name)) names.emplace_back(entry->d_name);
   }
@@ -93,10 +97,10 @@ Result<std::vector<std::string>> ListNames(const Dir& dir) {
   return names;
 }
 
-Status WriteAllAt(int fd, uint64_t offset, ConstSpan data, const std::string& path) {
+Status WriteAllAt(int fd, uint64_t offset, ConstSpan data, const std::string& path,
+                  sys::Site site) {
   while (!data.empty()) {
-    const ssize_t put = pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
+    const ssize_t put = sys::Pwrite(fd, data, offset, site);
     if (put <= 0) return PosixError(put < 0 ? errno : EIO, "write", path);
     data = data.subspan(static_cast<size_t>(put));
     offset += static_cast<uint64_t>(put);
@@ -104,17 +108,15 @@ Status WriteAllAt(int fd, uint64_t offset, ConstSpan data, const std::string& pa
   return {};
 }
 
-Result<Bytes> ReadWhole(int fd, size_t limit, const std::string& path) {
+Result<Bytes> ReadWhole(int fd, size_t limit, const std::string& path, sys::Site site) {
   struct stat info;
-  if (fstat(fd, &info) != 0) return PosixError(errno, "fstat", path);
+  if (sys::Fstat(fd, &info, site) != 0) return PosixError(errno, "fstat", path);
   if (static_cast<uint64_t>(info.st_size) > limit) {
     return Status(Code::kCorrupt, fmt::format("{}: {} bytes are too many", path, info.st_size));
   }
   Bytes bytes(static_cast<size_t>(info.st_size));
   for (size_t done = 0; done < bytes.size();) {
-    const ssize_t got =
-        pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
-    if (got < 0 && errno == EINTR) continue;
+    const ssize_t got = sys::Pread(fd, MutSpan(bytes).subspan(done), done, site);
     if (got < 0) return PosixError(errno, "read", path);
     if (got == 0) {
       bytes.resize(done);
@@ -125,32 +127,34 @@ Result<Bytes> ReadWhole(int fd, size_t limit, const std::string& path) {
   return bytes;
 }
 
-Status SyncFile(int fd, const std::string& path) {
-  if (fsync(fd) == 0) return {};
+Status SyncFile(int fd, const std::string& path, sys::Site site) {
+  if (sys::Fsync(fd, site) == 0) return {};
   return PosixError(errno, "fsync", path);
 }
 
-Status UnlinkAt(const Dir& parent, const std::string& name) {
-  if (unlinkat(parent.get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
+Status UnlinkAt(const Dir& parent, const std::string& name, sys::Site site) {
+  if (sys::UnlinkAt(parent.get(), name.c_str(), 0, site) == 0 || errno == ENOENT) return {};
   return PosixError(errno, "unlink", parent.PathOf(name));
 }
 
-bool ExistsAt(const Dir& parent, const std::string& name) {
-  return faccessat(parent.get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+Result<bool> ExistsAt(const Dir& parent, const std::string& name, sys::Site site) {
+  if (sys::AccessAt(parent.get(), name.c_str(), site) == 0) return true;
+  if (errno == ENOENT) return false;
+  return PosixError(errno, "access", parent.PathOf(name));
 }
 
-bool SameFile(int fd, const Dir& parent, const std::string& name) {
+bool SameFile(int fd, const Dir& parent, const std::string& name, sys::Site site) {
   struct stat here, there;
-  if (fstat(fd, &here) != 0) return false;
-  if (fstatat(parent.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0) return false;
+  if (sys::Fstat(fd, &here, site) != 0) return false;
+  if (sys::FstatAt(parent.get(), name.c_str(), &there, site) != 0) return false;
   return here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
-Result<bool> TryLock(int fd, const std::string& path) {
+Result<bool> TryLock(int fd, const std::string& path, sys::Site site) {
   struct flock lock{};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
-  if (fcntl(fd, F_OFD_SETLK, &lock) == 0) return true;
+  if (sys::SetLock(fd, &lock, site) == 0) return true;
   if (errno == EAGAIN || errno == EACCES) return false;
   return PosixError(errno, "lock", path);
 }
@@ -162,14 +166,14 @@ std::string RandomHex() {
   return random.ToHex();
 }
 
-Result<TempFile> MakeTempAt(const Dir& parent) {
+Result<TempFile> MakeTempAt(const Dir& parent, sys::Site site) {
   for (int tries = 0; tries < kTempTries; ++tries) {
     TempFile temp{.fd = {}, .name = std::string(kTempPrefix) + RandomHex()};
-    ASSIGN_OR_RETURN(temp.fd, OpenFileAt(parent, temp.name, O_RDWR | O_CREAT | O_EXCL));
-    ASSIGN_OR_RETURN(const bool locked, TryLock(temp.fd.get(), parent.PathOf(temp.name)));
+    ASSIGN_OR_RETURN(temp.fd, OpenFileAt(parent, temp.name, O_RDWR | O_CREAT | O_EXCL, 0640, site));
+    ASSIGN_OR_RETURN(const bool locked, TryLock(temp.fd.get(), parent.PathOf(temp.name), site));
     // Sweep may have been quicker and have taken it for abandoned.
-    if (locked && SameFile(temp.fd.get(), parent, temp.name)) return temp;
-    RETURN_IF_ERROR(UnlinkAt(parent, temp.name));
+    if (locked && SameFile(temp.fd.get(), parent, temp.name, site)) return temp;
+    RETURN_IF_ERROR(UnlinkAt(parent, temp.name, site));
   }
   return Status(Code::kBusy, parent.path + ": temporaries are removed as soon as they are made");
 }

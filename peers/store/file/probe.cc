@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 #include <linux/fs.h>
-#include <sys/ioctl.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -29,15 +27,15 @@ constexpr LocalType kLocalTypes[] = {
     {0xEF53, "ext4"}, {0x58465342, "xfs"}, {0x9123683E, "btrfs"}, {0x01021994, "tmpfs"}};
 constexpr long kNfsMagic = 0x6969;
 
-constexpr off_t kProbeBytes = 256 * 1024;
+constexpr uint64_t kProbeBytes = 256 * 1024;
 
 // The seal counts only if it stops a descriptor that was open before.
 SealKind ProbeSeal(const TempFile& temp) {
   if (!SetImmutable(temp.fd.get(), true, temp.name).ok()) return SealKind::kNone;
-  const bool stops_write = pwrite(temp.fd.get(), "x", 1, 0) < 0 && errno == EPERM;
-  const bool stops_truncate = ftruncate(temp.fd.get(), 1) < 0 && errno == EPERM;
+  const bool stops_write = sys::Pwrite(temp.fd.get(), AsBytes("x"), 0) < 0 && errno == EPERM;
+  const bool stops_truncate = sys::Ftruncate(temp.fd.get(), 1) < 0 && errno == EPERM;
   const bool stops_punch =
-      fallocate(temp.fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) < 0 &&
+      sys::Fallocate(temp.fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, {0, 4096}) < 0 &&
       errno == EPERM;
   const bool cleared = SetImmutable(temp.fd.get(), false, temp.name).ok();
   return stops_write && stops_truncate && stops_punch && cleared ? SealKind::kImmutableFlag
@@ -45,17 +43,17 @@ SealKind ProbeSeal(const TempFile& temp) {
 }
 
 Support ProbeFallocate(int fd, int mode) {
-  return fallocate(fd, mode, 4096, 8192) == 0 ? Support::kNative : Support::kEmulated;
+  return sys::Fallocate(fd, mode, {4096, 8192}) == 0 ? Support::kNative : Support::kEmulated;
 }
 
 Support ProbeExtents(int fd) {
-  if (ftruncate(fd, 0) != 0 || ftruncate(fd, kProbeBytes) != 0) return Support::kNone;
-  return lseek(fd, 0, SEEK_DATA) < 0 && errno == ENXIO ? Support::kNative : Support::kNone;
+  if (sys::Ftruncate(fd, 0) != 0 || sys::Ftruncate(fd, kProbeBytes) != 0) return Support::kNone;
+  return sys::Lseek(fd, 0, SEEK_DATA) < 0 && errno == ENXIO ? Support::kNative : Support::kNone;
 }
 
 // In the file as ProbeExtents leaves it: zeros kept allocated in the middle of a hole.
 bool ProbeAllocation(int fd) {
-  if (fallocate(fd, FALLOC_FL_ZERO_RANGE, 4096, 8192) != 0) return false;
+  if (sys::Fallocate(fd, FALLOC_FL_ZERO_RANGE, {4096, 8192}) != 0) return false;
   bool told = false;
   const auto look = [&told](ByteRange piece, ExtentKind kind) {
     told |= kind == ExtentKind::kZero && piece == ByteRange{4096, 8192};
@@ -65,10 +63,11 @@ bool ProbeAllocation(int fd) {
 }
 
 std::optional<Uuid> BootId() {
-  const Fd fd(open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
-  char text[36];
-  if (!fd.valid() || read(fd.get(), text, sizeof(text)) != sizeof(text)) return std::nullopt;
-  const auto boot = Uuid::Parse(std::string_view(text, sizeof(text)));
+  const Fd fd(sys::Open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+  Bytes text(36);
+  if (!fd.valid()) return std::nullopt;
+  if (sys::Pread(fd.get(), text, 0) != static_cast<ssize_t>(text.size())) return std::nullopt;
+  const auto boot = Uuid::Parse(AsText(text));
   if (!boot.ok()) return std::nullopt;
   return *boot;
 }
@@ -79,7 +78,7 @@ CacheIdentity ProbeCache(const Dir& tmp, bool local) {
   CacheIdentity cache;
   const auto boot = BootId();
   struct statx info{};
-  if (!boot || statx(tmp.get(), "", AT_EMPTY_PATH, STATX_MNT_ID_UNIQUE, &info) != 0) return cache;
+  if (!boot || sys::Statx(tmp.get(), STATX_MNT_ID_UNIQUE, &info) != 0) return cache;
   if ((info.stx_mask & STATX_MNT_ID_UNIQUE) == 0) return cache;
   cache.boot = *boot;
   cache.mount = info.stx_mnt_id;
@@ -91,21 +90,21 @@ CacheIdentity ProbeCache(const Dir& tmp, bool local) {
 
 Status SetImmutable(int fd, bool on, const std::string& path) {
   int flags = 0;
-  if (ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0) return PosixError(errno, "getflags", path);
+  if (sys::GetFlags(fd, &flags) != 0) return PosixError(errno, "getflags", path);
   const int wanted = on ? flags | FS_IMMUTABLE_FL : flags & ~FS_IMMUTABLE_FL;
   if (wanted == flags) return {};
-  if (ioctl(fd, FS_IOC_SETFLAGS, &wanted) != 0) return PosixError(errno, "setflags", path);
+  if (sys::SetFlags(fd, wanted) != 0) return PosixError(errno, "setflags", path);
   return {};
 }
 
 bool IsImmutable(int fd) {
   int flags = 0;
-  return ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_IMMUTABLE_FL) != 0;
+  return sys::GetFlags(fd, &flags) == 0 && (flags & FS_IMMUTABLE_FL) != 0;
 }
 
 Result<FileSystemFacts> ProbeFileSystem(const Dir& tmp) {
   struct statfs info;
-  if (fstatfs(tmp.get(), &info) != 0) return PosixError(errno, "statfs", tmp.path);
+  if (sys::Fstatfs(tmp.get(), &info) != 0) return PosixError(errno, "statfs", tmp.path);
   FileSystemFacts facts;
   facts.type = fmt::format("type {:#x}", static_cast<uint64_t>(info.f_type));
   for (const LocalType& type : kLocalTypes) {
@@ -115,7 +114,7 @@ Result<FileSystemFacts> ProbeFileSystem(const Dir& tmp) {
   }
   ASSIGN_OR_RETURN(const TempFile temp, MakeTempAt(tmp));
   const int fd = temp.fd.get();
-  if (ftruncate(fd, kProbeBytes) != 0) return PosixError(errno, "ftruncate", tmp.path);
+  if (sys::Ftruncate(fd, kProbeBytes) != 0) return PosixError(errno, "ftruncate", tmp.path);
   Capabilities& can = facts.capabilities;
   can.late_no_space = !facts.local;
   can.holds_records = facts.local || info.f_type == kNfsMagic;

@@ -42,8 +42,8 @@ Status TooBusy(const RecordKey& key) {
 }
 
 // An empty file; no error if it is there.
-Status TouchAt(const Dir& parent, const std::string& name) {
-  return OpenFileAt(parent, name, O_RDWR | O_CREAT).status();
+Status TouchAt(const Dir& parent, const std::string& name, sys::Site site = sys::Site::current()) {
+  return OpenFileAt(parent, name, O_RDWR | O_CREAT, 0640, site).status();
 }
 
 }  // namespace
@@ -95,7 +95,8 @@ Result<RecordDirs::View> RecordDirs::Look(const RecordKey& key) const {
     ASSIGN_OR_RETURN(std::optional<View> view, LookOnce(key));
     if (!view) continue;
     if (!view->dir || view->version > 0) return *std::move(view);
-    if (ExistsAt(KindOf(key.kind).records, NoneMarker(hex))) return *std::move(view);
+    ASSIGN_OR_RETURN(const bool on_purpose, ExistsAt(KindOf(key.kind).records, NoneMarker(hex)));
+    if (on_purpose) return *std::move(view);
     if (++empty > kEmptyTries) {
       return Status(Code::kCorrupt, view->dir->path + ": a record without any version");
     }
@@ -155,7 +156,7 @@ Result<RecordDirs::Outcome> RecordDirs::LinkTemp(const View& on, const TempFile&
   const std::string path = dir.PathOf(temp.name);
   RETURN_IF_ERROR(WriteAllAt(temp.fd.get(), 0, EncodeRecordFile(file), path));
   RETURN_IF_ERROR(SyncFile(temp.fd.get(), path));
-  if (linkat(dir.get(), temp.name.c_str(), dir.get(), name.c_str(), 0) != 0) {
+  if (sys::LinkAt(dir.get(), temp.name.c_str(), dir.get(), name.c_str()) != 0) {
     if (errno == EEXIST || errno == ENOENT) return Outcome::kLost;
     return PosixError(errno, "link", dir.PathOf(name));
   }
@@ -199,7 +200,8 @@ Status RecordDirs::Settle(const RecordKey& key, const Dir& dir, uint64_t version
   RETURN_IF_ERROR(SyncDir(dir));
   const Kind& kind = KindOf(key.kind);
   const std::string marker = NoneMarker(FileNameOf(key.name));
-  if (ExistsAt(kind.records, marker)) {
+  ASSIGN_OR_RETURN(const bool marked, ExistsAt(kind.records, marker));
+  if (marked) {
     // Whoever made D may not have come to this.
     RETURN_IF_ERROR(SyncDir(kind.records));
     RETURN_IF_ERROR(UnlinkAt(kind.records, marker));
@@ -280,6 +282,8 @@ Status RecordDirs::Clear(const RecordKey& key, const Dir& dir, uint64_t tombston
   const Kind& kind = KindOf(key.kind);
   const std::string hex = FileNameOf(key.name), keep = std::to_string(tombstone);
   RETURN_IF_ERROR(TouchAt(kind.records, NoneMarker(hex)));
+  // Power may take the marker, which is in another directory, and leave D empty: that is damage.
+  RETURN_IF_ERROR(SyncDir(kind.records));
   for (int tries = 0;; ++tries) {
     if (tries == kClearTries) return TooBusy(key);
     ASSIGN_OR_RETURN(const auto names, ListNames(dir));
@@ -294,7 +298,7 @@ Status RecordDirs::Clear(const RecordKey& key, const Dir& dir, uint64_t tombston
   RETURN_IF_ERROR(UnlinkAt(dir, keep));
   At(Step::kTombstoneUnlinked);
   // Not empty: somebody makes the record anew in it. Absent: somebody else was quicker.
-  if (unlinkat(kind.records.get(), hex.c_str(), AT_REMOVEDIR) != 0) {
+  if (sys::UnlinkAt(kind.records.get(), hex.c_str(), AT_REMOVEDIR) != 0) {
     if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT) return {};
     return PosixError(errno, "rmdir", dir.path);
   }
@@ -361,7 +365,7 @@ Result<uint64_t> RecordDirs::SweepOne(const RecordKey& key, bool dry_run) const 
   if (view.version == 0) {
     // Nobody is making it, if it is empty now.
     const Dir& records = KindOf(key.kind).records;
-    if (!dry_run) unlinkat(records.get(), FileNameOf(key.name).c_str(), AT_REMOVEDIR);
+    if (!dry_run) sys::UnlinkAt(records.get(), FileNameOf(key.name).c_str(), AT_REMOVEDIR);
     return count + 1;
   }
   ASSIGN_OR_RETURN(const auto names, ListNames(dir));
@@ -383,7 +387,8 @@ Result<uint64_t> RecordDirs::SweepMarkers(const Kind& kind, bool dry_run) const 
   for (const std::string& name : names) {
     const std::string_view hex = std::string_view(name).substr(0, name.find('.'));
     if (!ParseRecordName(hex) || NoneMarker(std::string(hex)) != name) continue;
-    if (ExistsAt(kind.records, std::string(hex))) continue;
+    ASSIGN_OR_RETURN(const bool used, ExistsAt(kind.records, std::string(hex)));
+    if (used) continue;
     ++count;
     if (!dry_run) RETURN_IF_ERROR(UnlinkAt(kind.records, name));
   }

@@ -31,7 +31,9 @@
 // named again; its rmdir fails unless D is empty; a maker whose D vanishes starts again.
 //
 // An empty D is what damage looks like, and absence must not be made of damage. So whoever passes
-// through an empty D on purpose (create, clear) first puts `<hex>.none` beside it.
+// through an empty D on purpose (create, clear) first puts `<hex>.none` beside it; clear makes that
+// durable, for D and what is beside it are different directories, and power loss keeps no order
+// between these. (D itself is beside its marker, so a create needs no sync for that.)
 //
 // All functions block; they may run on any thread, several at once.
 #pragma once

@@ -126,10 +126,11 @@ class MemoryNode {
   std::unique_ptr<NodeParts> parts_;
 };
 
-// What people do, in one line each.
-class Hands {
+// What people do, in one line each. `Env` runs tasks to their end and makes uuids.
+template <typename Env>
+class HandsIn {
  public:
-  Hands(TestEnv* env, LocalAtoll* atoll) : env_(env), atoll_(atoll) {}
+  HandsIn(Env* env, LocalAtoll* atoll) : env_(env), atoll_(atoll) {}
 
   Result<ResourceInfo> Create(std::string name, uint64_t size) {
     return Create(std::move(name), size, New());
@@ -219,8 +220,9 @@ class Hands {
     co_return status.ok() ? text : status.ToString();
   }
 
-  TestEnv* env_;
+  Env* env_;
   LocalAtoll* atoll_;
 };
+using Hands = HandsIn<TestEnv>;
 
 }  // namespace atl

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -91,23 +92,34 @@ class Oracle {
 
   enum class Crash : uint8_t { kDeath, kPowerLoss };
   void Settle(ConstSpan bytes, Crash crash, const std::string& what) {
+    const std::string wrong = TrySettle(bytes, crash);
+    if (!wrong.empty()) ADD_FAILURE() << what << ": " << wrong;
+  }
+  // Where `bytes` are not what they may be it says why, and is of no use any more.
+  std::string TrySettle(ConstSpan bytes, Crash crash) {
     for (size_t i = 0; i < sectors_.size(); ++i) {
-      const Mark mark = MarkOf(bytes.subspan(i * kSector, kSector), what, i * kSector);
-      if (sectors_[i].Settle(mark, crash)) continue;
-      ADD_FAILURE() << what << ": offset " << i * kSector << " reads " << mark
-                    << ", acknowledged was " << sectors_[i].acknowledged() << ", durable "
-                    << sectors_[i].durable.mark;
-      return;
+      const auto mark = WholeMarkOf(bytes.subspan(i * kSector, kSector));
+      if (mark && sectors_[i].Settle(*mark, crash)) continue;
+      const std::string at = "offset " + std::to_string(i * kSector);
+      if (!mark) return "a torn sector at " + at;
+      return at + " reads " + std::to_string(*mark) + ", acknowledged was " +
+             std::to_string(sectors_[i].acknowledged()) + ", durable " +
+             std::to_string(sectors_[i].durable.mark);
     }
+    return {};
   }
 
   // The mark that a sector carries.
   static Mark MarkOf(ConstSpan sector, const std::string& what, uint64_t at) {
+    const auto mark = WholeMarkOf(sector);
+    if (!mark) ADD_FAILURE() << what << ": a torn sector at " << at;
+    return mark.value_or(0);
+  }
+  // None: the sector is torn.
+  static std::optional<Mark> WholeMarkOf(ConstSpan sector) {
     Mark mark;
     std::memcpy(&mark, sector.data(), 8);
-    if (std::memcmp(sector.data(), sector.data() + 8, sector.size() - 8) != 0) {
-      ADD_FAILURE() << what << ": a torn sector at " << at;
-    }
+    if (std::memcmp(sector.data(), sector.data() + 8, sector.size() - 8) != 0) return std::nullopt;
     return mark;
   }
 

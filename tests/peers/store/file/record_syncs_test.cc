@@ -85,6 +85,23 @@ TEST_F(RecordSyncsTest, AttackR2WhoActsOnAbsenceMakesItDurableFirst) {
   EXPECT_TRUE(WasSynced(KindPath()));
 }
 
+// The marker beside an emptied directory says that it is no damage; it may not come back without
+// it.
+TEST_F(RecordSyncsTest, AttackM7ADirectoryIsEmptiedOnlyOnceThatIsKnownToBeOnPurpose) {
+  const RecordKey key = NewKey();
+  RecordDirs dirs = Open();
+  const uint64_t version = *dirs.Swap(key, 0, Pattern(9, 0), Op());
+  int visible = 0;
+  At(dirs, Step::kEmptied, [&] {
+    ++visible;
+    EXPECT_TRUE(fs::exists(KindPath() / (FileNameOf(key.name) + ".none")));
+    EXPECT_TRUE(WasSynced(KindPath()));
+  });
+  ForgetSyncs();
+  ASSERT_OK(dirs.Remove(key, version, Op()));
+  EXPECT_EQ(visible, 1);
+}
+
 // Who hears that an earlier try of his had won builds on it as well.
 TEST_F(RecordSyncsTest, AttackR2ARetryThatFindsItsOwnSuccessMakesItDurable) {
   const RecordKey key = NewKey();
