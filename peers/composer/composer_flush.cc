@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include "peers/composer/composer.h"
+#include "xseg/base/planted.h"
 
 namespace atl {
 namespace {
@@ -52,7 +53,7 @@ Task<Status> Composer::DoFlush() {
   const HopTimer timer(env_, &hops_, Hop::kSync);
   const uint64_t position = map_->NotePosition();
   const uint64_t noted = completed_;
-  if (noted != synced_) {
+  if (noted != synced_ && !planted::Has(planted::Bug::kNoBlobSync)) {
     const MapGeometry& geometry = map_->geometry();
     const Status status = co_await stores_->at(geometry.slot).Sync(geometry.own);
     if (!status.ok()) co_return co_await Fail(status);
@@ -77,7 +78,8 @@ Task<Status> Composer::Pin(PinChange change) {
     const Status prepared = co_await map_->PreparePin(*next);
     if (prepared.code() == Code::kFenced) co_return co_await Fail(prepared);
     CO_RETURN_IF_ERROR(prepared);
-    CO_RETURN_IF_ERROR(co_await Flush());  // Most of the work, while others go on.
+    // Most of the work, while others go on.
+    if (!planted::Has(planted::Bug::kPinWithoutFlush)) CO_RETURN_IF_ERROR(co_await Flush());
     const int64_t before = env_->BootNs();
     co_await gate_.Close();
     const Status status = co_await PinInsideGate(*next);
@@ -94,7 +96,7 @@ Task<Status> Composer::Pin(PinChange change) {
 }
 
 Task<Status> Composer::PinInsideGate(const PinChange& change) {
-  CO_RETURN_IF_ERROR(co_await FlushInsideGate());
+  if (!planted::Has(planted::Bug::kPinWithoutFlush)) CO_RETURN_IF_ERROR(co_await FlushInsideGate());
   const uint64_t size = map_->geometry().size;
   if (change.new_size && *change.new_size < size) {
     CO_RETURN_IF_ERROR(co_await CheckZero({*change.new_size, size - *change.new_size}));

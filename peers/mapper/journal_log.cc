@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "xseg/base/planted.h"
+
 namespace atl {
 namespace {
 
@@ -64,6 +66,10 @@ Task<void> JournalLog::AppendLoop() {
 }
 
 Task<Status> JournalLog::Put(Bytes batch, std::span<const JournalEntry> entries) {
+  if (planted::Has(planted::Bug::kLostEntry) && !entries.empty() && entries[0].first % 8 == 5) {
+    for (const JournalEntry& entry : entries) apply_(entry);
+    co_return closed_;
+  }
   for (int attempt = 0; closed_.ok(); ++attempt) {
     const Status status = co_await store_->Append(log_, writer_.position(), batch);
     if (status.ok()) {
@@ -86,6 +92,7 @@ Task<Status> JournalLog::Barrier(uint64_t position) {
     CO_RETURN_IF_ERROR(co_await Put(std::move(bytes), {}));
   }
   const uint64_t end = writer_.position();
+  if (planted::Has(planted::Bug::kNoJournalSync)) co_return OkStatus();
   CO_RETURN_IF_ERROR(co_await store_->SyncLog(log_));
   writer_.NoteSynced(end);
   co_return OkStatus();

@@ -212,7 +212,7 @@ Task<Status> LocalAtoll::RollbackClosed(const Located& volume, const Located& sn
     co_await store.Disown(blob);
   }
   if (taken) co_await store.Disown(*taken);
-  const Status released = co_await locks_.Release(&store, uuid);
+  const Status released = co_await table_.ReleaseLock(volume.slot, uuid);
   co_return status.ok() ? released : status;
 }
 

@@ -254,7 +254,8 @@ Task<Status> Locks::MarkRemoving(Store* store, Uuid uuid, std::string name) {
     LockRecord next = before.record;
     const bool removing = next.mode == LockMode::kRemoving;
     if (removing && next.holder == identity_->incarnation) co_return OkStatus();
-    CO_RETURN_IF_ERROR(co_await CheckNobodyIn(store, next, name, Uuid()));
+    // It is not open here; that our name stands there yet is a release that the store has refused.
+    CO_RETURN_IF_ERROR(co_await CheckNobodyIn(store, next, name, identity_->incarnation));
     next.mode = LockMode::kRemoving;
     next.holder = identity_->incarnation;
     next.readers.clear();
@@ -275,7 +276,16 @@ Task<Status> Locks::UnmarkRemoving(Store* store, Uuid uuid) {
   co_return co_await Swap(store, before, next);
 }
 
+// Who takes or frees the lock meanwhile is looked at anew.
 Task<Status> Locks::Break(Store* store, Header header, bool force) {
+  for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
+    const Status broken = co_await BreakOnce(store, header, force);
+    if (broken.code() != Code::kConflict) co_return broken;
+  }
+  co_return Contended(header.name);
+}
+
+Task<Status> Locks::BreakOnce(Store* store, Header header, bool force) {
   const Uuid uuid = header.uuid;
   const std::string name = header.name;
   CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));

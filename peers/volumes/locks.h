@@ -38,7 +38,7 @@ class Locks {
   // Undoes either; harmless if nothing is held.
   Task<Status> Release(Store* store, Uuid uuid);
 
-  // Nobody may enter from now on; kBusy, naming who is in.
+  // Nobody may enter from now on; kBusy, naming who is in. It is not open here.
   Task<Status> MarkRemoving(Store* store, Uuid uuid, std::string name);
   // Takes that back, if it is ours.
   Task<Status> UnmarkRemoving(Store* store, Uuid uuid);
@@ -51,6 +51,8 @@ class Locks {
   Task<Result<LockInfo>> Describe(Store* store, Uuid uuid);
 
  private:
+  // kConflict if the lock was changed meanwhile.
+  Task<Status> BreakOnce(Store* store, Header header, bool force);
   struct Versioned {
     LockRecord record;
     uint64_t version = 0;

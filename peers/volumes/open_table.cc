@@ -182,7 +182,7 @@ Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenVolume(StoreSlot slot, Uu
   std::optional<BlobId> taken;
   CO_RETURN_IF_ERROR(co_await locks_->AcquireWriter(&store, uuid, name, &taken));
   auto map = co_await OpenLocked(slot, uuid, name);
-  if (!map.ok()) (void)co_await locks_->Release(&store, uuid);
+  if (!map.ok()) (void)co_await ReleaseLock(slot, uuid);
   // What is current by now is the map's own.
   if (taken && (!map.ok() || *taken != (*map)->geometry().own)) co_await store.Disown(*taken);
   if (!map.ok()) co_return map.status();
@@ -208,7 +208,7 @@ Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenSnapshot(StoreSlot slot, 
   CO_RETURN_IF_ERROR(co_await locks_->AcquireReader(&store, uuid, uuid.ToString()));
   auto map = co_await maps_->OpenFrozen(slot, uuid);
   if (map.ok()) co_return MakeComposer(*std::move(map), lease);
-  (void)co_await locks_->Release(&store, uuid);
+  (void)co_await ReleaseLock(slot, uuid);
   co_return map.status();
 }
 
@@ -282,6 +282,27 @@ Task<void> OpenTable::WatchLocks(StoreSlot slot, Alarm* alarm) {
     for (const auto& [uuid, entry] : Snapshot()) {
       if (entry->slot == slot && !shutting_down_) co_await CheckLock(entry);
     }
+    co_await ReleaseAgain(slot);
+  }
+}
+
+Task<Status> OpenTable::ReleaseLock(StoreSlot slot, Uuid uuid) {
+  const Status released = co_await locks_->Release(&stores_->at(slot), uuid);
+  if (released.ok()) {
+    unreleased_.erase({slot, uuid});
+  } else {
+    unreleased_.emplace(slot, uuid);
+  }
+  co_return released;
+}
+
+Task<void> OpenTable::ReleaseAgain(StoreSlot slot) {
+  const auto left = unreleased_;
+  for (const auto& [in, uuid] : left) {
+    if (in != slot || entries_.contains(uuid)) continue;  // What is open again is closed again.
+    // Who opened it meanwhile would find the lock to be ours, and lose it to this.
+    const auto closed = co_await Exclude(uuid, uuid.ToString());
+    if (closed.ok()) (void)co_await ReleaseLock(slot, uuid);
   }
 }
 
@@ -308,7 +329,7 @@ Task<Status> OpenTable::Close(std::shared_ptr<Entry> entry) {
   if (entry->composer->failure_unrecorded()) {
     unrecorded_[entry->uuid] = entry->composer->read_only_reason();
   }
-  const Status released = co_await locks_->Release(&stores_->at(entry->slot), entry->uuid);
+  const Status released = co_await ReleaseLock(entry->slot, entry->uuid);
   entry->composer.reset();
   entry->state = Entry::State::kClosed;
   entries_.erase(entry->uuid);
@@ -350,7 +371,7 @@ Task<Status> OpenTable::OpenAndClose(StoreSlot slot, Uuid uuid) {
   auto composer = co_await OpenVolume(slot, uuid);
   if (!composer.ok()) co_return composer.status();
   const Status closed = co_await (*composer)->Close();
-  const Status released = co_await locks_->Release(&stores_->at(slot), uuid);
+  const Status released = co_await ReleaseLock(slot, uuid);
   co_return closed.ok() ? released : closed;
 }
 

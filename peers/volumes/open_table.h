@@ -15,7 +15,9 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "peers/composer/composer.h"
@@ -99,6 +101,9 @@ class OpenTable {
   Task<Result<Exclusion>> Exclude(Uuid uuid, std::string name);
   // Under an exclusion: the volume is recovered, what is pending is finished, and nobody gets in.
   Task<Status> OpenAndClose(StoreSlot slot, Uuid uuid);
+  // Gives back the lock of what is not open, or is just being closed. If the store refuses it is
+  // tried again with every look at the locks: else others would take it for open here.
+  Task<Status> ReleaseLock(StoreSlot slot, Uuid uuid);
   // Flushes and closes everything, whoever uses it, and ends the leases.
   Task<Status> Shutdown();
 
@@ -121,6 +126,7 @@ class OpenTable {
   Task<Status> Settle(StoreSlot slot, Uuid uuid);
   Task<Status> Close(std::shared_ptr<Entry> entry);
   Task<void> WatchLocks(StoreSlot slot, Alarm* alarm);
+  Task<void> ReleaseAgain(StoreSlot slot);
   // Finds out whether the lock of what is open is ours yet. If it is not, nothing is served any
   // more.
   Task<void> CheckLock(std::shared_ptr<Entry> entry);
@@ -135,7 +141,8 @@ class OpenTable {
   Locks* locks_;
   std::map<Uuid, std::shared_ptr<Entry>> entries_;
   std::map<Uuid, Use> held_;
-  std::map<Uuid, std::string> unrecorded_;  // Why closed volumes have failed.
+  std::map<Uuid, std::string> unrecorded_;           // Why closed volumes have failed.
+  std::set<std::pair<StoreSlot, Uuid>> unreleased_;  // Locks that could not be given back.
   std::vector<std::unique_ptr<LeaseKeeper>> leases_;
   Mutex lease_mutex_;
   TaskGroup background_;

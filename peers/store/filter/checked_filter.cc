@@ -100,12 +100,12 @@ void CheckedFilter::Learn(const StoreCall& call, bool ok) {
     case StoreOp::kAdoptLog:
       if (ok) logs_.try_emplace(std::get<LogId>(call.target));
       break;
+    // Not by a removal: garbage of a holder whose lock was broken by force may be removed through
+    // the same store before that holder has noticed.
     case StoreOp::kDisown:
-    case StoreOp::kRemove:
       blobs_.erase(std::get<BlobId>(call.target));
       break;
     case StoreOp::kDisownLog:
-    case StoreOp::kRemoveLog:
       logs_.erase(std::get<LogId>(call.target));
       break;
     case StoreOp::kAppend: {

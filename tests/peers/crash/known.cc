@@ -37,7 +37,7 @@ Status Known::SettleOne(RealEnv* env, LocalAtoll* atoll, Oracle::Crash crash,
       continue;
     }
     Oracle settled = oracle;
-    const std::string why = settled.TrySettle(bytes, crash);
+    const std::string why = settled.Settle(bytes, crash, name);
     if (why.empty()) {
       Is(name, std::move(settled));
       return {};

@@ -65,6 +65,21 @@ TEST_F(LostLock, WhoComesLaterIsNeverShownThePast) {
   EXPECT_EQ(a_hands_.Read("v", 0, 3), "new");
 }
 
+// Its holder has just opened it, or closed it, and it is to be taken from whoever has it now.
+TEST_F(LostLock, ABreakWhoseSwapIsLostLooksAgain) {
+  ASSERT_TRUE(env_.Run(a_.atoll().Acquire(Hands::Ref("v"))).ok());
+  int lost = 2;
+  b_.hooks().fail = [&lost](const StoreCall& call) -> Status {
+    const auto* key = std::get_if<RecordKey>(&call.target);
+    const bool swap = call.op == StoreOp::kSwapRecord && key->kind == RecordKind::kLock;
+    return swap && lost-- > 0 ? Status(Code::kConflict, "another version") : OkStatus();
+  };
+  const Status broken = Force("v");
+  b_.hooks().Clear();
+  EXPECT_TRUE(broken.ok()) << broken.ToString();
+  EXPECT_TRUE(b_hands_.Write("v", 0, "new", true).ok());
+}
+
 TEST_F(LostLock, AVolumeThatHasFailedBeforeServesNoReadsEither) {
   auto device = a_hands_.Open("v");
   ASSERT_TRUE(WriteGrain(device.get(), 0, 'x').ok());

@@ -8,6 +8,8 @@
 // alone, and ATOLL_SEEDS another number of them.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <functional>
 #include <map>
 #include <memory>
@@ -68,6 +70,10 @@ class Model {
   bool failed() const { return ::testing::Test::HasFailure(); }
   Atoll& atoll() { return world_->atoll(); }
   void Expect(const Status& status, const std::string& what);
+  // Of what an oracle has said.
+  static void Complain(const std::string& wrong) {
+    if (!wrong.empty()) ADD_FAILURE() << wrong;
+  }
   Resource* Pick(bool snapshot);
   bool full() const { return resources_.size() >= 12; }
   Resource* Add(const Uuid& uuid, std::string name);

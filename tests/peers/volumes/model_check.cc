@@ -53,8 +53,8 @@ void Model::DieInInputOutput() {
   if (power) return SettleAll();
   const Bytes bytes = Look(batch.resource);
   if (failed()) return;
-  batch.resource->oracle.Settle(bytes, Oracle::Crash::kDeath,
-                                batch.resource->name + " after a death");
+  const std::string what = batch.resource->name + " after a death";
+  Complain(batch.resource->oracle.Settle(bytes, Oracle::Crash::kDeath, what));
   CheckSome("after a death");
 }
 
@@ -62,7 +62,8 @@ void Model::SettleAll() {
   for (auto& [uuid, resource] : resources_) {
     const Bytes bytes = Look(&resource);
     if (failed()) return;
-    resource.oracle.Settle(bytes, Oracle::Crash::kPowerLoss, resource.name + " after a power loss");
+    const std::string what = resource.name + " after a power loss";
+    Complain(resource.oracle.Settle(bytes, Oracle::Crash::kPowerLoss, what));
   }
 }
 
@@ -88,7 +89,7 @@ Bytes Model::Look(Resource* resource) {
 
 void Model::Check(Resource* resource, const std::string& when) {
   const Bytes bytes = Look(resource);
-  if (!failed()) resource->oracle.CheckRead(bytes, resource->name + " " + when);
+  if (!failed()) Complain(resource->oracle.CheckRead(bytes, resource->name + " " + when));
 }
 
 void Model::CheckSome(const std::string& when) {

@@ -99,7 +99,7 @@ Task<void> Model::ReadTask(Batch* batch, ByteRange range, std::vector<Oracle::Ma
   Bytes out(range.length, std::byte{0xEE});
   const Status status = co_await batch->device->Read(range.offset, out);
   if (Counts(status, "a read"))
-    Oracle::CheckRead(shown, range, out, "a read of " + batch->resource->name);
+    Complain(Oracle::CheckRead(shown, range, out, "a read of " + batch->resource->name));
 }
 
 void Model::Flush(Batch* batch) {
@@ -180,7 +180,7 @@ Task<void> Model::TakeSnapshot(Batch* batch, Resource* snapshot, std::vector<Ora
   const Status status = co_await ReadWhole(snapshot, &bytes);
   Expect(status, "reading a snapshot under load");
   if (!status.ok()) co_return;
-  snapshot->oracle.Settle(bytes, Oracle::Crash::kPowerLoss, "a snapshot under load");
+  Complain(snapshot->oracle.Settle(bytes, Oracle::Crash::kPowerLoss, "a snapshot under load"));
   CheckWhole(*batch, bytes);
 }
 
@@ -192,7 +192,8 @@ void Model::CheckWhole(const Batch& batch, ConstSpan bytes) {
     if (zeroed(request)) continue;
     bool in = false, out = false;
     for (uint64_t at = request.range.offset; at < request.range.end(); at += kSector) {
-      const Oracle::Mark mark = Oracle::MarkOf(bytes.subspan(at, kSector), "a snapshot", at);
+      Oracle::Mark mark = 0;
+      Complain(Oracle::MarkOf(bytes.subspan(at, kSector), "a snapshot", at, &mark));
       if (mark == 0 && !zeros_tell) continue;
       (mark >= request.mark ? in : out) = true;
     }

@@ -81,6 +81,8 @@ struct NodeOptions {
   std::string name = "a";
   int64_t max_delay_ns = 0;  // Of a store's operations, at random.
   int64_t lease_term_ns = 15 * kSecond;
+  // Puts something of a test's own over the store.
+  std::function<std::unique_ptr<Store>(std::unique_ptr<Store>)> wrap;
 };
 
 class MemoryNode {
@@ -93,7 +95,8 @@ class MemoryNode {
     memory.max_delay_ns = options.max_delay_ns;
     auto store = std::make_unique<MemoryStore>(*env, memory);
     store_ = store.get();
-    auto checked = std::make_unique<CheckedFilter>(std::move(store));
+    std::unique_ptr<Store> checked = std::make_unique<CheckedFilter>(std::move(store));
+    if (options.wrap) checked = options.wrap(std::move(checked));
     auto filter = std::make_unique<HookFilter>(std::move(checked));
     filter_ = filter.get();
     NodeIdentity identity;

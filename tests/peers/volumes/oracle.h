@@ -5,16 +5,17 @@
 //
 // Requests whose ranges overlap take effect in the order in which they are made, so each sector has
 // a row of them: the last one that is known to be durable, then those that came since. Who reads
-// sees the last one. After the death of processes the sector is the last acknowledged one or a
-// later one; after power loss, the durable one or a later one; and the one that is then read
-// becomes what it is.
+// sees the last one. One that has failed, or of which nobody has heard, has happened or has not:
+// then it is the last acknowledged one or a later one. So it is after the death of processes; after
+// power loss it is the durable one or a later one; and the one that is then read becomes what it
+// is.
+//
+// What is not as it must be is said in words, which are empty if nothing is wrong.
 #pragma once
-
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,66 +62,73 @@ class Oracle {
     }
   }
   void Flush() { MakeDurable(Acknowledged()); }
-  // What a snapshot may be that was begun when `floor` was acknowledged and has ended now.
-  Oracle ImageSince(const std::vector<Mark>& floor) const {
-    Oracle image = *this;
-    image.MakeDurable(floor);
-    return image;
-  }
 
-  // What a read of `range` that is made now must show.
+  // What a read of `range` that is made now must show, if nothing fails.
   std::vector<Mark> Shown(ByteRange range) const {
     std::vector<Mark> marks;
-    for (uint64_t i = range.offset / kSector; i < range.end() / kSector; ++i) {
-      marks.push_back(sectors_[i].now().shown());
-    }
+    for (const Sector& sector : In(range)) marks.push_back(sector.now().shown());
     return marks;
   }
-  static void CheckRead(const std::vector<Mark>& shown, ByteRange range, ConstSpan bytes,
-                        const std::string& what) {
+  static std::string CheckRead(const std::vector<Mark>& shown, ByteRange range, ConstSpan bytes,
+                               const std::string& what) {
     for (size_t i = 0; i < shown.size(); ++i) {
       const uint64_t at = range.offset + i * kSector;
-      if (MarkOf(bytes.subspan(i * kSector, kSector), what, at) == shown[i]) continue;
-      ADD_FAILURE() << what << ": offset " << at << " is not as it was written, which was "
-                    << shown[i];
-      return;
+      Mark mark = 0;
+      std::string torn = MarkOf(bytes.subspan(i * kSector, kSector), what, at, &mark);
+      if (!torn.empty()) return torn;
+      if (mark == shown[i]) continue;
+      return what + ": offset " + std::to_string(at) + " reads " + std::to_string(mark) +
+             " and was written as " + std::to_string(shown[i]);
     }
+    return {};
   }
-  void CheckRead(ConstSpan bytes, const std::string& what) const {
-    CheckRead(Shown({0, size()}), {0, size()}, bytes, what);
+  std::string CheckRead(ConstSpan bytes, const std::string& what) const {
+    return CheckRead(Shown({0, size()}), {0, size()}, bytes, what);
   }
 
-  enum class Crash : uint8_t { kDeath, kPowerLoss };
-  void Settle(ConstSpan bytes, Crash crash, const std::string& what) {
-    const std::string wrong = TrySettle(bytes, crash);
-    if (!wrong.empty()) ADD_FAILURE() << what << ": " << wrong;
+  // The newest request to each sector: what a read that is made now comes behind.
+  std::vector<Mark> Newest(ByteRange range) const {
+    std::vector<Mark> marks;
+    for (const Sector& sector : In(range)) marks.push_back(sector.now().mark);
+    return marks;
   }
-  // Where `bytes` are not what they may be it says why, and is of no use any more.
-  std::string TrySettle(ConstSpan bytes, Crash crash) {
+  // Of a read that came behind `newest`, once it is known how those before it have ended and before
+  // any of them is made durable.
+  std::string CheckReadBehind(const std::vector<Mark>& newest, ByteRange range, ConstSpan bytes,
+                              const std::string& what) const {
+    const auto sectors = In(range);
+    for (size_t i = 0; i < newest.size(); ++i) {
+      const uint64_t at = range.offset + i * kSector;
+      Mark mark = 0;
+      std::string torn = MarkOf(bytes.subspan(i * kSector, kSector), what, at, &mark);
+      if (!torn.empty()) return torn;
+      const Mark floor = sectors[i].acknowledged(newest[i]);
+      if (sectors[i].Allows(mark, floor, newest[i])) continue;
+      return what + ": offset " + std::to_string(at) + " reads " + std::to_string(mark) +
+             ", acknowledged before was " + std::to_string(floor) + ", the newest before " +
+             std::to_string(newest[i]);
+    }
+    return {};
+  }
+  enum class Crash : uint8_t { kDeath, kPowerLoss };
+  std::string Settle(ConstSpan bytes, Crash crash, const std::string& what) {
     for (size_t i = 0; i < sectors_.size(); ++i) {
-      const auto mark = WholeMarkOf(bytes.subspan(i * kSector, kSector));
-      if (mark && sectors_[i].Settle(*mark, crash)) continue;
-      const std::string at = "offset " + std::to_string(i * kSector);
-      if (!mark) return "a torn sector at " + at;
-      return at + " reads " + std::to_string(*mark) + ", acknowledged was " +
-             std::to_string(sectors_[i].acknowledged()) + ", durable " +
+      Mark mark = 0;
+      std::string torn = MarkOf(bytes.subspan(i * kSector, kSector), what, i * kSector, &mark);
+      if (!torn.empty()) return torn;
+      if (sectors_[i].Settle(mark, crash)) continue;
+      return what + ": offset " + std::to_string(i * kSector) + " reads " + std::to_string(mark) +
+             ", acknowledged was " + std::to_string(sectors_[i].acknowledged()) + ", durable " +
              std::to_string(sectors_[i].durable.mark);
     }
     return {};
   }
 
   // The mark that a sector carries.
-  static Mark MarkOf(ConstSpan sector, const std::string& what, uint64_t at) {
-    const auto mark = WholeMarkOf(sector);
-    if (!mark) ADD_FAILURE() << what << ": a torn sector at " << at;
-    return mark.value_or(0);
-  }
-  // None: the sector is torn.
-  static std::optional<Mark> WholeMarkOf(ConstSpan sector) {
-    Mark mark;
-    std::memcpy(&mark, sector.data(), 8);
-    if (std::memcmp(sector.data(), sector.data() + 8, sector.size() - 8) != 0) return std::nullopt;
-    return mark;
+  static std::string MarkOf(ConstSpan sector, const std::string& what, uint64_t at, Mark* mark) {
+    std::memcpy(mark, sector.data(), 8);
+    if (std::memcmp(sector.data(), sector.data() + 8, sector.size() - 8) == 0) return {};
+    return what + ": a torn sector at " + std::to_string(at);
   }
 
  private:
@@ -135,11 +143,19 @@ class Oracle {
     std::vector<Entry> later;
 
     const Entry& now() const { return later.empty() ? durable : later.back(); }
-    Mark acknowledged() const {
+    Mark acknowledged() const { return acknowledged(now().mark); }
+    // The last one up to `newest`.
+    Mark acknowledged(Mark newest) const {
       for (size_t i = later.size(); i > 0; --i) {
-        if (later[i - 1].acknowledged) return later[i - 1].mark;
+        if (later[i - 1].acknowledged && later[i - 1].mark <= newest) return later[i - 1].mark;
       }
       return durable.mark;
+    }
+    bool Allows(Mark shown, Mark floor, Mark newest) const {
+      if (floor == durable.mark && durable.shown() == shown) return true;
+      return std::ranges::any_of(later, [&](const Entry& entry) {
+        return entry.mark >= floor && entry.mark <= newest && entry.shown() == shown;
+      });
     }
     void MakeDurable(Mark mark) {
       const auto found = std::ranges::find(later, mark, &Entry::mark);
@@ -163,6 +179,9 @@ class Oracle {
     }
   };
 
+  std::span<const Sector> In(ByteRange range) const {
+    return std::span(sectors_).subspan(range.offset / kSector, range.length / kSector);
+  }
   std::span<Sector> In(ByteRange range) {
     return std::span(sectors_).subspan(range.offset / kSector, range.length / kSector);
   }
