@@ -96,8 +96,8 @@ enum class Op : uint16_t {
   kStoreRemoveRecord = 160,
   kStoreListRecords = 161,
   kStoreSweep = 162,
-  kStoreHolds = 163,
-  kStoreLeft = 164,
+  kPeerHolds = 163,
+  kPeerLeft = 164,
   // Maps, between peers of one node (peers/map_ops.h).
   kMapOpen = 192,
   kMapTranslate = 193,

@@ -200,22 +200,24 @@ struct StoreSweepOp {
   bool dry_run = false;
 };
 
-// Said by a store to the supervisor, which tells the store's successor if it dies: what it has
-// adopted, before its adopter hears of it, and what it has given up, after that.
+// Said by a peer to the supervisor, which tells the peer's successor if it dies: what it has taken,
+// before whoever wanted it hears of it, and what it has given up, after that. One of these: what a
+// store has adopted, or a resource that the composer holds open (`atoll open`).
 struct Holding {
   std::optional<BlobId> blob;
   std::optional<LogId> log;
+  std::optional<Uuid> resource;
   friend auto operator<=>(const Holding&, const Holding&) = default;
 };
-struct StoreHoldsOp {
-  using Wire = WireRow<Op::kStoreHolds, Nothing, Repeat::kHarmless>;
+struct PeerHoldsOp {
+  using Wire = WireRow<Op::kPeerHolds, Nothing, Repeat::kHarmless>;
   Holding what;
 };
-struct StoreLeftOp {
-  using Wire = WireRow<Op::kStoreLeft, Nothing, Repeat::kHarmless>;
+struct PeerLeftOp {
+  using Wire = WireRow<Op::kPeerLeft, Nothing, Repeat::kHarmless>;
   Holding what;
 };
-using HoldingOps = OpList<StoreHoldsOp, StoreLeftOp>;
+using HoldingOps = OpList<PeerHoldsOp, PeerLeftOp>;
 
 using StoreOps =
     OpList<StoreInfoOp, StoreCapacityOp, StoreAdoptOp, StoreAdoptLogOp, StoreDisownOp,
@@ -261,9 +263,9 @@ constexpr bool IsValid(ReadFor purpose) { return purpose <= ReadFor::kAct; }
 // clang-format off
 template <typename V> void Fields(V& v, BlobId& x) { v(x.owner, x.epoch, x.instance); }
 template <typename V> void Fields(V& v, LogId& x) { v(x.kind, x.owner, x.epoch, x.generation); }
-template <typename V> void Fields(V& v, Holding& x) { v(x.blob, x.log); }
-template <typename V> void Fields(V& v, StoreHoldsOp& x) { v(x.what); }
-template <typename V> void Fields(V& v, StoreLeftOp& x) { v(x.what); }
+template <typename V> void Fields(V& v, Holding& x) { v(x.blob, x.log, x.resource); }
+template <typename V> void Fields(V& v, PeerHoldsOp& x) { v(x.what); }
+template <typename V> void Fields(V& v, PeerLeftOp& x) { v(x.what); }
 template <typename V> void Fields(V& v, RecordKey& x) { v(x.kind, x.name); }
 template <typename V, typename T> void Fields(V& v, Page<T>& x) { v(x.items, x.last); }
 template <typename V> void Fields(V& v, Capabilities& x) {

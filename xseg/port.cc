@@ -96,6 +96,7 @@ std::optional<Request> Port::TryAccept(unsigned number) {
 
 void Port::Respond(Request&& request, Code code, int64_t result) {
   CHECK(request.valid() && request.role() == Request::Role::kReceiver && request.home() == this);
+  if (vanished_) return request.Leave();
   Answer(*request.Release(), code, result);
 }
 
@@ -156,6 +157,8 @@ bool Port::PrepareSleep() {
 
 void Port::DropPrepared(unsigned number) { sender_.Drop(number); }
 
-void Port::DropAccepted(SlotRecord& slot) { Answer(slot, Code::kCancelled, 0); }
+void Port::DropAccepted(SlotRecord& slot) {
+  if (!vanished_) Answer(slot, Code::kCancelled, 0);
+}
 
 }  // namespace atl

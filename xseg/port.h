@@ -78,7 +78,8 @@ class Port final : public RequestHome {
   void Woken() { AnnounceAwake(record_->hot); }
   int doorbell_fd() const { return segment_->doorbell_fd(index_); }
 
-  // For tests: ends this object as kill -9 would, leaving everything as it stands.
+  // For tests: ends this object as kill -9 would, leaving everything as it stands. What its owner
+  // answers from now on is not sent.
   void Vanish() { vanished_ = true; }
 
  private:

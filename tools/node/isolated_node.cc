@@ -220,6 +220,7 @@ Task<void> IsolatedNode::Watch(Supervised* peer) {
       co_return;
     }
     const PeerProcess& process = *peer->process;
+    RemoveRendezvous(config_.state_dir, process.pid());
     peer->state = "dead: " + process.how();
     peer->died_ns = executor_.BootNs();
     const bool planned = std::exchange(peer->restarting, false);
@@ -322,12 +323,12 @@ IsolatedNode::Supervised* IsolatedNode::OwnerOf(PortIndex port) const {
   return found == peers_.end() ? nullptr : found->get();
 }
 
-Task<Status> IsolatedNode::Do(const RpcCall& call, StoreHoldsOp& op) {
+Task<Status> IsolatedNode::Do(const RpcCall& call, PeerHoldsOp& op) {
   const Supervised* const store = OwnerOf(call.from);
   co_return store != nullptr ? ledger_->Note(store->process->name(), op.what) : OkStatus();
 }
 
-Task<Status> IsolatedNode::Do(const RpcCall& call, StoreLeftOp& op) {
+Task<Status> IsolatedNode::Do(const RpcCall& call, PeerLeftOp& op) {
   const Supervised* const store = OwnerOf(call.from);
   co_return store != nullptr ? ledger_->Drop(store->process->name(), op.what) : OkStatus();
 }

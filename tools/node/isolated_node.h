@@ -49,8 +49,8 @@ class IsolatedNode final : public Node {
   Task<void> Stop() override;
 
   // What stores say of themselves.
-  Task<Status> Do(const RpcCall& call, StoreHoldsOp& op);
-  Task<Status> Do(const RpcCall& call, StoreLeftOp& op);
+  Task<Status> Do(const RpcCall& call, PeerHoldsOp& op);
+  Task<Status> Do(const RpcCall& call, PeerLeftOp& op);
 
  private:
   struct Supervised {

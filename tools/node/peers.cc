@@ -39,16 +39,20 @@ Task<Status> ConnectStores(const PeerHost& host, RpcClient* client, StoreSet* st
   co_return OkStatus();
 }
 
-// The supervisor knows what this store holds.
+// Tells the supervisor.
 class SupervisorKeeper final : public HoldingsKeeper {
  public:
+  static Result<std::unique_ptr<SupervisorKeeper>> Make(RpcClient* client) {
+    ASSIGN_OR_RETURN(RpcTarget supervisor, client->Find(kDaemonPort));
+    return std::make_unique<SupervisorKeeper>(client, std::move(supervisor));
+  }
   SupervisorKeeper(RpcClient* client, RpcTarget supervisor)
       : client_(client), supervisor_(std::move(supervisor)) {}
   Task<Status> Note(Holding what) override {
-    return client_->Tell(supervisor_, StoreHoldsOp{std::move(what)});
+    return client_->Tell(supervisor_, PeerHoldsOp{std::move(what)});
   }
   Task<Status> Drop(Holding what) override {
-    return client_->Tell(supervisor_, StoreLeftOp{std::move(what)});
+    return client_->Tell(supervisor_, PeerLeftOp{std::move(what)});
   }
 
  private:
@@ -64,8 +68,7 @@ class StorePeerProgram final : public Peer {
   Task<Status> Start() override {
     CO_ASSIGN_OR_RETURN(store_, OpenConfiguredStore(host_.config, config_, host_.executor));
     CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, StorePeer(config_), kPeerBuffers));
-    CO_ASSIGN_OR_RETURN(RpcTarget supervisor, port_->client().Find(kDaemonPort));
-    keeper_ = std::make_unique<SupervisorKeeper>(&port_->client(), std::move(supervisor));
+    CO_ASSIGN_OR_RETURN(keeper_, SupervisorKeeper::Make(&port_->client()));
     server_ = std::make_unique<StoreServer>(store_.get(), keeper_.get());
     if (host_.heirloom) co_await server_->Inherit(host_.heirloom->holdings);
     port_->server().Add(StoreOps{}, server_.get());
@@ -127,7 +130,10 @@ class ComposerPeerProgram final : public Peer {
       return atoll_->Trace(std::move(name), json);
     };
     const uint32_t life = port_->port().incarnation();
-    server_ = std::make_unique<AtollServer>(&host_.executor, atoll_.get(), trace, life);
+    CO_ASSIGN_OR_RETURN(keeper_, SupervisorKeeper::Make(&port_->client()));
+    server_ =
+        std::make_unique<AtollServer>(&host_.executor, atoll_.get(), trace, life, keeper_.get());
+    if (host_.heirloom) server_->Inherit(host_.heirloom->holdings);
     port_->server().Add(VolumeOps{}, server_.get());
     port_->server().Add(PortOps{}, server_.get());
     port_->server().Serve();
@@ -168,6 +174,7 @@ class ComposerPeerProgram final : public Peer {
   StoreSet stores_;
   std::unique_ptr<RemoteMapOpener> maps_;
   std::unique_ptr<LocalAtoll> atoll_;
+  std::unique_ptr<SupervisorKeeper> keeper_;
   std::unique_ptr<AtollServer> server_;
   GarbageTimer garbage_;
 };

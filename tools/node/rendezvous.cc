@@ -34,6 +34,10 @@ static_assert(sizeof(Greeting) == 168);
 
 std::string FolderOf(const std::string& state_dir) { return state_dir + "/peers"; }
 
+std::string PathOf(const std::string& state_dir, pid_t pid) {
+  return fmt::format("{}/{}.sock", FolderOf(state_dir), pid);
+}
+
 template <size_t kSize>
 void Put(std::array<char, kSize>* out, const std::string& text) {
   const size_t length = std::min(text.size(), kSize - 1);
@@ -93,7 +97,7 @@ Result<std::unique_ptr<Rendezvous>> Rendezvous::Listen(Executor* executor,
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     return Status::FromErrno(errno, folder);
   }
-  std::string path = fmt::format("{}/{}.sock", folder, getpid());
+  std::string path = PathOf(state_dir, getpid());
   ASSIGN_OR_RETURN(Fd socket, ListenUnix(path));
   std::unique_ptr<Rendezvous> rendezvous(
       new Rendezvous(executor, std::move(path), peer, std::move(socket), estate));
@@ -134,6 +138,10 @@ Task<void> Rendezvous::Stop() {
   shutdown(socket_.get(), SHUT_RDWR);
   co_await accepting_.Join();
   unlink(path_.c_str());
+}
+
+void RemoveRendezvous(const std::string& state_dir, pid_t pid) {
+  unlink(PathOf(state_dir, pid).c_str());
 }
 
 Result<std::vector<FoundPeer>> FindPeers(const std::string& state_dir, Estate* estate) {

@@ -56,6 +56,9 @@ class Rendezvous {
   TaskGroup accepting_;
 };
 
+// Of a peer that has died.
+void RemoveRendezvous(const std::string& state_dir, pid_t pid);
+
 struct FoundPeer {
   std::string name;
   std::string version;

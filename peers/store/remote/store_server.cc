@@ -47,6 +47,7 @@ Task<void> StoreServer::Dropped(Holding what) {
 
 Task<void> StoreServer::Inherit(std::vector<Holding> holdings) {
   for (const Holding& what : holdings) {
+    if (!what.blob && !what.log) continue;
     // I/O of the dead one may be under way for a while.
     const Status adopted = what.blob ? co_await store_->Adopt(*what.blob, kInheritWait)
                                      : co_await store_->AdoptLog(*what.log, kInheritWait);

@@ -11,18 +11,12 @@
 
 #include <set>
 
+#include "peers/holdings.h"
 #include "peers/port_rpc/rpc_server.h"
 #include "peers/store/store.h"
 #include "peers/store_ops.h"
 
 namespace atl {
-
-class HoldingsKeeper {
- public:
-  virtual ~HoldingsKeeper() = default;
-  virtual Task<Status> Note(Holding what) = 0;
-  virtual Task<Status> Drop(Holding what) = 0;
-};
 
 class StoreServer {
  public:

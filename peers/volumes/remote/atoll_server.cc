@@ -36,10 +36,30 @@ Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, RollbackOp& op) {
   co_return co_await atoll_->Rollback(std::move(op.ref), std::move(op.snapshot));
 }
 Task<Status> AtollServer::Do(const RpcCall&, AcquireOp& op) {
-  return atoll_->Acquire(std::move(op.ref));
+  CO_RETURN_IF_ERROR(co_await atoll_->Acquire(op.ref));
+  if (keeper_ == nullptr) co_return OkStatus();
+  CO_ASSIGN_OR_RETURN(const ResourceInfo info, co_await atoll_->Show(std::move(op.ref), false));
+  co_return co_await keeper_->Note({.resource = info.uuid});
 }
 Task<Status> AtollServer::Do(const RpcCall&, ReleaseOp& op) {
-  return atoll_->Release(std::move(op.ref));
+  const auto info = co_await atoll_->Show(op.ref, false);
+  if (keeper_ != nullptr && info.ok()) {
+    CO_RETURN_IF_ERROR(co_await keeper_->Drop({.resource = info->uuid}));
+  }
+  co_return co_await atoll_->Release(std::move(op.ref));
+}
+
+void AtollServer::Inherit(const std::vector<Holding>& holdings) {
+  for (const Holding& what : holdings) {
+    if (what.resource) background_.Run(HoldAgain(*what.resource));
+  }
+}
+
+Task<void> AtollServer::HoldAgain(Uuid uuid) {
+  const Status held = co_await atoll_->Acquire(ResourceRef::Of(uuid));
+  if (held.ok()) co_return;
+  spdlog::error("{} is not held open any more: {}", uuid.ToString(), held.ToString());
+  if (keeper_ != nullptr) (void)co_await keeper_->Drop({.resource = uuid});
 }
 Task<Result<LockInfo>> AtollServer::Do(const RpcCall&, GetLockOp& op) {
   return atoll_->GetLock(std::move(op.ref));

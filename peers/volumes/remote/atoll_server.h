@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "peers/client/atoll.h"
+#include "peers/holdings.h"
 #include "peers/port_ops.h"
 #include "peers/port_rpc/rpc_server.h"
 #include "peers/volumes/remote/device_line.h"
@@ -35,14 +36,18 @@ class AtollServer {
 
   static constexpr int64_t kMostAwaited = 5 * kSecond;
 
-  // `life`: the port's incarnation.
-  AtollServer(Env* env, Atoll* atoll, Trace trace, uint32_t life)
+  // `life`: the port's incarnation. The keeper, if there is one, outlives it.
+  AtollServer(Env* env, Atoll* atoll, Trace trace, uint32_t life, HoldingsKeeper* keeper = nullptr)
       : env_(env),
         atoll_(atoll),
         trace_(std::move(trace)),
         life_(life),
         next_handle_(FirstHandle(life)),
+        keeper_(keeper),
         patience_(*env) {}
+
+  // For who takes the place of a dead one: what was held open is held again, in the background.
+  void Inherit(const std::vector<Holding>& holdings);
   // Closes all devices.
   Task<void> Shutdown();
   size_t open_devices() const { return devices_.size(); }
@@ -90,6 +95,7 @@ class AtollServer {
   // The same, once nothing is in the way of a new request.
   template <typename O>
   Task<Result<OpenRef>> Admit(const RpcCall& call, const O& op);
+  Task<void> HoldAgain(Uuid uuid);
   Task<void> Rejoined();
   void AwaitFrom(PortIndex port);
   void NoLongerAwait(PortIndex port);
@@ -102,6 +108,7 @@ class AtollServer {
   uint32_t life_;
   uint64_t next_handle_;
   std::map<uint64_t, OpenRef> devices_;
+  HoldingsKeeper* keeper_;
 
   std::set<PortIndex> awaited_;  // Who will say PortRejoinedOp.
   Signal rejoined_;

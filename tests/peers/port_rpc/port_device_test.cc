@@ -12,6 +12,7 @@
 #include "tests/peers/client/memory_atoll.h"
 #include "tests/peers/port_rpc/isolated_peers.h"
 #include "xseg/base/test_env.h"
+#include "xseg/reclaim.h"
 
 namespace atl {
 namespace {
@@ -19,9 +20,7 @@ namespace {
 class PortDeviceTest : public ::testing::Test {
  protected:
   PortDeviceTest() {
-    composer_->server().Add(VolumeOps{}, &server_);
-    composer_->server().Add(PortOps{}, &server_);
-    composer_->server().Serve();
+    ServeComposer();
     atoll_ = std::make_unique<PortAtoll>(front_end_.get(), *front_end_->client().Find("composer"));
     CreateSpec spec;
     spec.uuid = env_.NewUuid();
@@ -29,7 +28,41 @@ class PortDeviceTest : public ::testing::Test {
     spec.size = 4 * kMiB;
     EXPECT_TRUE(env_.Run(atoll_->Create(spec)).ok());
   }
-  ~PortDeviceTest() override { Drive(server_.Shutdown()); }
+  ~PortDeviceTest() override { Drive(server_->Shutdown()); }
+
+  void ServeComposer() {
+    const uint32_t life = composer_->port().incarnation();
+    server_ = std::make_unique<AtollServer>(&env_, &local_, AtollServer::Trace(), life);
+    composer_->server().Add(VolumeOps{}, server_.get());
+    composer_->server().Add(PortOps{}, server_.get());
+    composer_->server().Serve();
+  }
+  // It dies wherever it is, and another one takes its place.
+  void ReplaceComposer() {
+    const PortIndex port = composer_->port().index();
+    composer_->port().Vanish();
+    Drive(server_->Shutdown());
+    Drive(composer_->server().Join());
+    composer_.reset();
+    CHECK(Quarantine(*segment_, port, ProofOfDeath::kCallerKnows).ok());
+    CHECK(Release(*segment_, port).ok());
+    composer_ = OpenPeerOrDie(&env_, segment_.get(), "composer");
+    ServeComposer();
+  }
+  static Task<Buffer> Filled(Device* device, char letter) {
+    Buffer buffer = co_await device->buffers().Get(4096);
+    std::ranges::fill(buffer.span(), static_cast<std::byte>(letter));
+    co_return std::move(buffer);
+  }
+  std::string ReadText(Device* device, uint64_t offset, size_t length) {
+    std::string text(length, '?');
+    const MutSpan out(reinterpret_cast<std::byte*>(text.data()), text.size());
+    const Status status = env_.Run(device->Read(offset, out));
+    return status.ok() ? text : status.ToString();
+  }
+  static Task<void> FlushAndTell(Device* device, bool* done) {
+    *done = (co_await device->Flush()).ok();
+  }
 
   void Drive(Task<void> task) {
     const auto mark = [](Task<void> task) -> Task<int> {
@@ -47,12 +80,14 @@ class PortDeviceTest : public ::testing::Test {
     *status = co_await device->Write(offset, buffer.span(), {});
   }
 
+  uint64_t first_handle() const { return FirstHandle(composer_->port().incarnation()); }
+
   TestEnv env_;
   MemoryAtoll local_{env_};
   std::unique_ptr<Segment> segment_ = MakeSegment(kPeersGeometry);
   std::unique_ptr<PeerPort> composer_ = OpenPeerOrDie(&env_, segment_.get(), "composer");
   std::unique_ptr<PeerPort> front_end_ = OpenPeerOrDie(&env_, segment_.get(), "nbd");
-  AtollServer server_{&env_, &local_, {}, composer_->port().incarnation()};
+  std::unique_ptr<AtollServer> server_;
   std::unique_ptr<PortAtoll> atoll_;
 };
 
@@ -78,7 +113,7 @@ TEST_F(PortDeviceTest, OverlappingWritesTakeEffectInTheOrderInWhichTheyWereMade)
     EXPECT_EQ(back[static_cast<size_t>(i) * 512], static_cast<std::byte>(last)) << i;
   }
   Drive(device->Close());
-  EXPECT_EQ(server_.open_devices(), 0u);
+  EXPECT_EQ(server_->open_devices(), 0u);
 }
 
 TEST_F(PortDeviceTest, TheOptionsOfAWriteTravel) {
@@ -110,11 +145,11 @@ TEST_F(PortDeviceTest, AFrontEndHearsOfANewSizeWhenItAsks) {
 
 TEST_F(PortDeviceTest, ARequestOutOfAnyOrderIsRefused) {
   auto device = Open();
-  const PortFlushOp far{1, kMaxSlotsPerPort};
+  const PortFlushOp far{first_handle(), kMaxSlotsPerPort};
   EXPECT_EQ(env_.Run(front_end_->client().Tell(*front_end_->client().Find("composer"), far)).code(),
             Code::kInvalid);
   EXPECT_TRUE(env_.Run(device->Flush()).ok());
-  const PortFlushOp old{1, 0};
+  const PortFlushOp old{first_handle(), 0};
   EXPECT_EQ(env_.Run(front_end_->client().Tell(*front_end_->client().Find("composer"), old)).code(),
             Code::kInvalid);
   Drive(device->Close());
@@ -123,7 +158,7 @@ TEST_F(PortDeviceTest, ARequestOutOfAnyOrderIsRefused) {
 TEST_F(PortDeviceTest, AHandleBelongsToWhoOpenedIt) {
   auto device = Open();
   auto other = OpenPeerOrDie(&env_, segment_.get(), "other");
-  const PortFlushOp op{1, 0};
+  const PortFlushOp op{first_handle(), 0};
   EXPECT_EQ(env_.Run(other->client().Tell(*other->client().Find("composer"), op)).code(),
             Code::kNotFound);
   Drive(device->Close());
@@ -135,8 +170,109 @@ TEST_F(PortDeviceTest, DevicesOfADeadFrontEndAreClosed) {
   const PeerGoneOp gone{front_end_->port().index()};
   EXPECT_TRUE(
       env_.Run(supervisor->client().Tell(*supervisor->client().Find("composer"), gone)).ok());
-  EXPECT_EQ(server_.open_devices(), 0u);
+  EXPECT_EQ(server_->open_devices(), 0u);
   EXPECT_EQ(env_.Run(device->Flush()).code(), Code::kNotFound);
+}
+
+// --- When the composer dies ----------------------------------------------------------------------
+
+TEST_F(PortDeviceTest, WhatWasNotAnsweredIsMadeAgainInItsOrderAtTheNextComposer) {
+  auto device = Open();
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Status> status(20, Status(Code::kInternal, "not answered"));
+    TaskGroup group;
+    for (size_t i = 0; i < status.size(); ++i) {
+      Buffer buffer = env_.Run(Filled(device.get(), static_cast<char>('a' + i)));
+      group.Run(Write(device.get(), i * 512, std::move(buffer), &status[i]));
+    }
+    for (uint64_t steps = env_.Random() % 8; steps > 0; --steps) env_.Step();
+    ReplaceComposer();
+    Drive(group.Join());
+    for (const Status& one : status) EXPECT_TRUE(one.ok()) << one.ToString();
+    // Each overwrites all but the first sector of the one before it.
+    EXPECT_EQ(ReadText(device.get(), 0, 1), "a");
+    EXPECT_EQ(ReadText(device.get(), 19 * 512, 1), "t");
+    EXPECT_EQ(ReadText(device.get(), 19 * 512 + 4095, 1), "t");
+    EXPECT_EQ(ReadText(device.get(), 10 * 512, 1), "k");
+  }
+  Drive(device->Close());
+}
+
+TEST_F(PortDeviceTest, ADeviceThatNobodyUsedMeanwhileIsOpenedAnewAtItsNextRequest) {
+  auto device = Open();
+  ReplaceComposer();
+  ReplaceComposer();
+  EXPECT_EQ(server_->open_devices(), 0u);
+  EXPECT_TRUE(env_.Run(device->Flush()).ok());
+  EXPECT_EQ(server_->open_devices(), 1u);
+  Drive(device->Close());
+  EXPECT_EQ(server_->open_devices(), 0u);
+}
+
+TEST_F(PortDeviceTest, WhatCannotBeOpenedAnewFailsAndIsTriedAgain) {
+  auto device = Open();
+  const Uuid uuid = device->info().uuid;
+  ReplaceComposer();
+  ASSERT_TRUE(env_.Run(local_.Remove(ResourceRef::Named("v"))).ok());
+  EXPECT_EQ(env_.Run(device->Flush()).code(), Code::kNotFound);
+  EXPECT_EQ(env_.Run(device->Flush()).code(), Code::kNotFound);
+  CreateSpec spec;
+  spec.uuid = uuid;
+  spec.name = "v";
+  spec.size = 4 * kMiB;
+  ASSERT_TRUE(env_.Run(local_.Create(spec)).ok());
+  EXPECT_TRUE(env_.Run(device->Flush()).ok());
+  Drive(device->Close());
+}
+
+TEST_F(PortDeviceTest, NothingBeginsBeforeAllFrontEndsHaveMadeTheirChangesAgain) {
+  auto device = Open();
+  auto other = OpenPeerOrDie(&env_, segment_.get(), "other");
+  const RpcTarget composer = *other->client().Find("composer");
+  const uint64_t old = first_handle() + 100;
+  ReplaceComposer();
+  // A change that the other front end had asked the dead one for.
+  PortWriteOp op;
+  op.handle = old;
+  EXPECT_EQ(env_.Run(other->client().Tell(composer, op, Bytes(512))).code(), Code::kStale);
+  bool done = false;
+  Spawn(FlushAndTell(device.get(), &done));
+  env_.RunUntilIdleFor(kSecond);
+  EXPECT_FALSE(done);
+  const PortRejoinedOp wrong{composer_->port().incarnation() - 1};
+  EXPECT_EQ(env_.Run(other->client().Tell(composer, wrong)).code(), Code::kStale);
+  const PortRejoinedOp rejoined{composer_->port().incarnation()};
+  EXPECT_TRUE(env_.Run(other->client().Tell(composer, rejoined)).ok());
+  env_.RunUntilIdleFor(kMillisecond);
+  EXPECT_TRUE(done);
+  Drive(device->Close());
+}
+
+TEST_F(PortDeviceTest, AFrontEndThatNeverComesBackIsNotWaitedForWithoutEnd) {
+  auto device = Open();
+  auto other = OpenPeerOrDie(&env_, segment_.get(), "other");
+  const RpcTarget composer = *other->client().Find("composer");
+  const uint64_t old = first_handle() + 100;
+  ReplaceComposer();
+  PortDiscardOp op;
+  op.handle = old;
+  EXPECT_EQ(env_.Run(other->client().Tell(composer, op)).code(), Code::kStale);
+  bool done = false;
+  Spawn(FlushAndTell(device.get(), &done));
+  env_.RunUntilIdleFor(AtollServer::kMostAwaited - kSecond);
+  EXPECT_FALSE(done);
+  env_.RunUntilIdleFor(2 * kSecond);
+  EXPECT_TRUE(done);
+  // One that has died is not waited for at all.
+  const uint64_t older = first_handle() + 100;
+  ReplaceComposer();
+  op.handle = older;
+  EXPECT_EQ(env_.Run(other->client().Tell(composer, op)).code(), Code::kStale);
+  auto supervisor = OpenPeerOrDie(&env_, segment_.get(), "atolld");
+  const PeerGoneOp gone{other->port().index()};
+  EXPECT_TRUE(env_.Run(supervisor->client().Tell(composer, gone)).ok());
+  EXPECT_TRUE(env_.Run(device->Flush()).ok());
+  Drive(device->Close());
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ namespace {
 // Answers what it is asked to: `limit` bytes of chunk content, or an error with a text as long.
 class Talker {
  public:
-  Task<Result<ChunkContent>> Do(const RpcCall&, StoreGetChunkOp& op) {
+  Task<Result<ChunkContent>> Do(const RpcCall& call, StoreGetChunkOp& op) {
+    replayed = call.replayed;
     uint32_t length;
     std::memcpy(&length, op.id.data(), sizeof(length));
     ++answers;
@@ -32,6 +33,7 @@ class Talker {
     co_return OkStatus();
   }
   int answers = 0;
+  bool replayed = false;
   MutSpan last;
 };
 
@@ -41,6 +43,12 @@ class RpcTest : public ::testing::Test {
     server_->server().Add(OpList<StoreGetChunkOp, StoreSyncOp, StoreWriteOp>{}, &talker_);
     server_->server().Serve();
     target_ = *client_->client().Find("server");
+  }
+  // The next one of that name, up to its Serve.
+  void ServeAnew() {
+    server_ = OpenPeerOrDie(&env_, segment_.get(), "server");
+    server_->server().Add(OpList<StoreGetChunkOp, StoreSyncOp, StoreWriteOp>{}, &talker_);
+    env_.RunUntilIdle();
   }
   template <typename O>
   auto Call(O op, ConstSpan in = {}) {
@@ -167,14 +175,69 @@ TEST_F(RpcTest, RandomBytesAreNeverMoreThanAnError) {
   env_.Run(close(&store));
 }
 
-TEST_F(RpcTest, WhoAsksADeadPeerIsToldSo) {
+TEST_F(RpcTest, WhoAsksAPeerThatHasEndedInOrderIsToldSo) {
+  server_.reset();
+  const auto reply = Call(AskFor(1));
+  EXPECT_EQ(reply.code(), Code::kUnavailable);
+  EXPECT_NE(reply.status().message().find("server"), std::string::npos);
+}
+
+TEST_F(RpcTest, WhoAsksADeadPeerWaitsForItsSuccessor) {
   const PortIndex port = server_->port().index();
   server_->port().Vanish();
   server_.reset();
   ASSERT_TRUE(Quarantine(*segment_, port, ProofOfDeath::kCallerKnows).ok());
-  const auto reply = Call(AskFor(1));
-  EXPECT_EQ(reply.code(), Code::kUnavailable);
-  EXPECT_NE(reply.status().message().find("server"), std::string::npos);
+  Code code = Code::kInternal;
+  Spawn(Ask(AskFor(1), &code));
+  env_.RunUntilIdle();
+  ASSERT_TRUE(Release(*segment_, port).ok());
+  Spawn(Ask(AskFor(1), &code));
+  env_.RunUntilIdle();
+  EXPECT_EQ(code, Code::kInternal) << "somebody has answered";
+  ServeAnew();
+  EXPECT_EQ(talker_.answers, 0) << "it is not ready yet";
+  server_->server().Serve();
+  env_.RunUntilIdle();
+  EXPECT_EQ(code, Code::kOk);
+  EXPECT_EQ(talker_.answers, 2);
+  EXPECT_FALSE(talker_.replayed);
+}
+
+TEST_F(RpcTest, ASuccessorIsToldWhatMayHaveBeenDone) {
+  const PortIndex port = server_->port().index();
+  Code code = Code::kInternal;
+  server_->port().Vanish();  // It takes the request, and its answer is never sent.
+  Spawn(Ask(AskFor(1), &code));
+  env_.RunUntilIdle();
+  EXPECT_EQ(talker_.answers, 1);
+  EXPECT_EQ(code, Code::kInternal);
+  server_.reset();
+  ASSERT_TRUE(Quarantine(*segment_, port, ProofOfDeath::kCallerKnows).ok());
+  ASSERT_TRUE(Release(*segment_, port).ok());
+  ServeAnew();
+  server_->server().Serve();
+  env_.RunUntilIdle();
+  EXPECT_EQ(code, Code::kOk);
+  EXPECT_EQ(talker_.answers, 2);
+  EXPECT_TRUE(talker_.replayed);
+}
+
+TEST_F(RpcTest, WhatADeadSenderHadAskedIsNotDoneByASuccessor) {
+  const PortIndex port = server_->port().index();
+  Code code = Code::kInternal;
+  server_->port().Vanish();
+  Spawn(Ask(AskFor(1), &code));
+  env_.RunUntilIdle();
+  server_.reset();
+  ASSERT_TRUE(Quarantine(*segment_, port, ProofOfDeath::kCallerKnows).ok());
+  ASSERT_TRUE(Release(*segment_, port).ok());
+  ServeAnew();
+  const PortIndex sender = client_->port().index();
+  ASSERT_TRUE(Quarantine(*segment_, sender, ProofOfDeath::kCallerKnows).ok());
+  server_->server().Serve();
+  EXPECT_EQ(talker_.answers, 1);
+  EXPECT_TRUE(Release(*segment_, sender).ok()) << "nothing of it is in flight any more";
+  env_.RunUntilIdle();
 }
 
 TEST_F(RpcTest, WhoWaitsForAPeerThatDiesIsAnsweredByTheSupervisor) {

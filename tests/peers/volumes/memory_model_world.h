@@ -46,6 +46,8 @@ class MemoryModelWorld final : public World {
     const uint64_t most = static_cast<uint64_t>(max_delay_ns_) * 10 + 1;
     node_->store().Die(static_cast<int64_t>(env_.Random() % most));
   }
+  bool can_replace_the_mapper() const override { return node_->has_peers(); }
+  void ReplaceTheMapper() override { node_->ReplaceMapper(); }
   bool can_lose_power() const override { return true; }
   void LosePower(uint64_t seed) override { medium_.PowerLoss(seed); }
 

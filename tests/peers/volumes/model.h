@@ -103,6 +103,8 @@ class Model {
   bool Counts(const Status& status, const std::string& what);
   bool Open(Batch* batch);
   void Launch(Batch* batch, uint64_t most = 8);
+  // Once in `often` times.
+  void MayReplaceTheMapper(Batch* batch, uint64_t often);
   ByteRange PickRange(uint64_t size);
   void Read(Batch* batch, ByteRange range);
   void Flush(Batch* batch);

@@ -72,7 +72,14 @@ void Model::InputOutput() {
   // Without a draw of its own, so that sequences stay what they are.
   if (marks_ % 8 == 0) batch.group.Run(CheckBeside(&batch));
   Launch(&batch);
+  MayReplaceTheMapper(&batch, 3);
   world_->Run(batch.group.Join());
+}
+
+void Model::MayReplaceTheMapper(Batch* batch, uint64_t often) {
+  if (!world_->can_replace_the_mapper() || Below(often) != 0) return;
+  world_->LetRun(random_(), batch->group);
+  world_->ReplaceTheMapper();
 }
 
 // Whether it was answered well. In virtual time the coroutines of a dead node run to their end;
@@ -161,6 +168,7 @@ void Model::SnapshotUnderLoad() {
   for (int i = 0; i < 12 && volume->image != nullptr && !failed(); ++i) {
     Launch(&batch, 2);
     world_->LetRun(Below(30), batch.group);
+    MayReplaceTheMapper(&batch, 8);
   }
   world_->Run(batch.group.Join());
 }

@@ -113,6 +113,11 @@ class MemoryNode {
   StoreSet& stores() { return parts_->stores(); }
   const Uuid& incarnation() const { return parts_->incarnation(); }
 
+  // Isolated: its mapper dies, and another one takes its place.
+  bool has_peers() const { return parts_->has_peers(); }
+  void ReplaceMapper() {
+    parts_->ReplaceMapper([this](auto task) { return env_->Run(std::move(task)); });
+  }
   // Everything is flushed and released.
   Status Stop() { return env_->Run(atoll().Shutdown()); }
   // As by kill -9: from now on its store takes nothing from it any more, so what its coroutines

@@ -39,6 +39,11 @@ class NodeParts {
 
   LocalAtoll& atoll() { return *atoll_; }
   StoreSet& stores() { return peers_ ? peers_->stores() : stores_; }
+  bool has_peers() const { return peers_ != nullptr; }
+  template <typename Run>
+  void ReplaceMapper(Run run) {
+    peers_->ReplaceMapper(run);
+  }
   const Uuid& incarnation() const { return identity_.incarnation; }
 
  private:

@@ -30,6 +30,11 @@ class World {
   // As Kill, and of what was not flushed any part is lost.
   virtual void LosePower(uint64_t /*seed*/) {}
 
+  // The mapper dies and is replaced; who uses the node sees nothing of it but that it takes a
+  // while.
+  virtual bool can_replace_the_mapper() const { return false; }
+  virtual void ReplaceTheMapper() {}
+
   // Lets what is in flight run for a while that `random` chooses.
   virtual void LetRun(uint64_t random, const TaskGroup& group) = 0;
   virtual void Drive(Task<void> task) = 0;
