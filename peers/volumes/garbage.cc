@@ -5,7 +5,6 @@
 
 #include "peers/format/records.h"
 #include "peers/volumes/lost.h"
-#include "xseg/base/planted.h"
 
 namespace atl {
 namespace {
@@ -78,7 +77,7 @@ Task<Result<GcReport>> GarbageCollector::Run(bool dry_run) {
     candidates.push_back(std::move(found));
   }
   CO_ASSIGN_OR_RETURN(Pass before, co_await ReadPass());
-  bool settled = planted::Has(planted::Bug::kOnePassGarbage);
+  bool settled = false;
   for (int i = 0; i < kMaxPasses && !settled; ++i) {
     CO_ASSIGN_OR_RETURN(Pass now, co_await ReadPass());
     settled = now.headers == before.headers;

@@ -29,7 +29,11 @@ Task<Status> CheckpointOf(LocalAtoll* atoll, Uuid uuid) {
   co_return co_await use->composer().Pin(checkpoint);
 }
 
-Task<Status> CloneAndForget(LocalAtoll* atoll, CreateSpec spec, ResourceRef snapshot) {
+// A volume that goes before, if its uuid is not zero, leaves nothing but the snapshot to name what
+// the clone reads.
+Task<Status> CloneAndForget(LocalAtoll* atoll, CreateSpec spec, ResourceRef snapshot,
+                            ResourceRef volume) {
+  if (!volume.uuid.is_zero()) CO_RETURN_IF_ERROR(co_await GoneIsDone(atoll->Remove(volume)));
   CO_RETURN_IF_ERROR(co_await StatusOf(atoll->Create(spec)));
   co_return co_await GoneIsDone(atoll->Remove(snapshot));
 }
@@ -280,17 +284,26 @@ Simulation::Change Simulation::Relay() {
   if (!change) return {};
   Resource* snapshot = change.of;
   const ResourceRef ref = snapshot->ref();
+  const auto parent = resources_.find(snapshot->parent);
+  Resource* volume = parent == resources_.end() ? nullptr : parent->second.get();
+  if (volume != nullptr && (volume->busy || OneIn(3))) volume = nullptr;
+  const ResourceRef before = volume ? volume->ref() : ResourceRef::Of(Uuid());
   CreateSpec spec;
   spec.uuid = NewUuid();
   spec.name = NewName("c");
   spec.from = ref;
   change.what = "pass " + snapshot->name + " on to " + spec.name;
   change.alone = true;
-  change.begin = [=, this] { Vacate(snapshot, nullptr); };
-  change.make = [=](LocalAtoll* atoll) { return CloneAndForget(atoll, spec, ref); };
+  change.from = volume;
+  change.begin = [=, this] {
+    Vacate(snapshot, nullptr);
+    if (volume != nullptr) Vacate(volume, nullptr);
+  };
+  change.make = [=](LocalAtoll* atoll) { return CloneAndForget(atoll, spec, ref, before); };
   change.apply = [=, this] {
     Add(spec.uuid, spec.name)->oracle = snapshot->oracle;
     Forget(ref.uuid);
+    if (!before.uuid.is_zero()) Forget(before.uuid);
   };
   return change;
 }

@@ -28,6 +28,7 @@ LifePtr Simulation::LifeFor(Resource* resource) {
   if (resource->home != next->machine) {
     Trace(fmt::format("{} moves to machine {}", resource->name, next->machine));
     CloseDevice(next, resource);
+    for (const LifePtr& life : world_.Living()) life->past.erase(resource->uuid);
     resource->read_only = false;  // A reason that could not be recorded is known to a node only.
   }
   resource->home = next->machine;
@@ -59,6 +60,7 @@ void Simulation::Widow(int machine, Oracle::Crash crash) {
     if (resource->snapshot || (machine >= 0 && resource->home != machine)) continue;
     resource->read_only = false;
     resource->around.clear();
+    for (const LifePtr& life : world_.Living()) life->past.erase(uuid);
     if (resource->unsettled != Oracle::Crash::kPowerLoss) resource->unsettled = crash;
   }
 }
@@ -142,9 +144,11 @@ void Simulation::Force(Scene* scene) {
   CloseDevice(next, volume);
   if (failed()) return;
   volume->sick = true;  // From here on its holder may hear anything.
-  // One that is just opening the volume takes the lock again.
+  // One that is just opening the volume takes the lock again; and one that is pinning may publish
+  // its next epoch when the last one is sealed already, and holds that until it notices.
   const auto entry = before->atoll().open_table().Find(volume->uuid);
-  const bool served = entry && entry->state == OpenTable::Entry::State::kOpen;
+  bool served = entry && entry->state == OpenTable::Entry::State::kOpen;
+  for (const Running& running : scene->running) served &= running.change.of != volume;
   const auto whole = std::make_shared<Whole>();
   const CallPtr call =
       Begin(next, "take " + volume->name + " by force", Take(next, volume->ref(), whole));
@@ -157,7 +161,9 @@ void Simulation::Force(Scene* scene) {
   before->troubled_until_ns = std::max(before->troubled_until_ns, world_.now_ns());
   volume->read_only = false;
   const Past past{volume->oracle, world_.now_ns()};
-  if (!served) next->troubled_until_ns = std::max(next->troubled_until_ns, world_.now_ns());
+  // The lock is free for a moment, and who has lost it may be the first to want it.
+  const bool outrun = !served || call->status.code() == Code::kBusy;
+  if (outrun) next->troubled_until_ns = std::max(next->troubled_until_ns, world_.now_ns());
   if (Heard(next, nullptr, call->status, call->began_ns, call->what)) {
     volume->home = next->machine;
     volume->unsettled = Oracle::Crash::kDeath;
@@ -165,7 +171,8 @@ void Simulation::Force(Scene* scene) {
       SettleAs(volume, *whole);
       volume->sick = false;
     }
-    before->past.insert_or_assign(volume->uuid, past);
+    // One that did not have it open yet may open it once it is free again.
+    if (served) before->past.insert_or_assign(volume->uuid, past);
   } else {
     CloseDevice(before, volume);
     if (!volume->unsettled) volume->unsettled = Oracle::Crash::kDeath;

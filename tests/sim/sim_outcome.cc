@@ -24,8 +24,8 @@ bool MayBeHeard(Code code) {
 bool Simulation::IsQuiet(const LifePtr& life, const Resource* of, int64_t began_ns) {
   // A renewal that failed before may show now.
   if (life->faults->last_fault_ns() + swarm_.lease_term_ns >= began_ns) return false;
-  if (life->faults->stalls() || life->troubled_until_ns > began_ns) return false;
-  if (world_.late_until_ns() > began_ns || world_.has_ghosts()) return false;
+  if (life->faults->stalls() || life->troubled_until_ns >= began_ns) return false;
+  if (world_.late_until_ns() >= began_ns || world_.has_ghosts()) return false;
   return of == nullptr || !of->sick;
 }
 

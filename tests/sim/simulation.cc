@@ -113,6 +113,7 @@ void Simulation::DoScene(Step step) {
     if (collects && first) AddChange(&scene, Collect());
     if (collects && first) world_.DriveSome(Below(60), [&scene] { return scene.done(); });
     AddChange(&scene, PickChange(step));
+    if (collects && !first) world_.DriveSome(Below(300), [&scene] { return scene.done(); });
     if (collects && !first) AddChange(&scene, Collect());
   }
   if (failed()) return;
@@ -141,13 +142,14 @@ void Simulation::AddChange(Scene* scene, Change change) {
     return of != nullptr && of == change.of && (alone || change.alone);
   };
   if (scene->batch && clashes(scene->batch->resource, false)) return;
+  if (scene->batch && change.from == scene->batch->resource) return;
   for (const Running& other : scene->running) {
     if (clashes(other.change.of, other.change.alone) || other.change.what == change.what) return;
     if (other.change.of == change.of && other.change.names && change.names) return;
-    const bool takes_away = change.alone && change.of != nullptr && change.of == other.change.from;
-    const bool took =
-        other.change.alone && change.from != nullptr && other.change.of == change.from;
-    if (takes_away || took) return;
+    const Resource* from = change.from;
+    const Resource* theirs = other.change.from;
+    if (theirs != nullptr && (theirs == change.of || theirs == from)) return;
+    if (from != nullptr && from == other.change.of) return;
   }
   const bool same = scene->batch && change.of == scene->batch->resource;
   const LifePtr life = same ? scene->batch->life : change.of ? LifeFor(change.of) : AnyLife();
@@ -194,7 +196,9 @@ void Simulation::DoRestart(int machine) {
   bool quiet = true;
   for (auto& [uuid, resource] : resources_) {
     CloseDevice(life, resource.get());
-    if (resource->home == machine) quiet &= IsQuiet(life, resource.get(), began_ns);
+    if (resource->home != machine) continue;
+    quiet &= IsQuiet(life, resource.get(), began_ns);
+    for (const LifePtr& other : world_.Living()) other->past.erase(uuid);
   }
   const Status stopped = world_.Stop(machine);
   quiet &= IsQuiet(life, nullptr, began_ns);
