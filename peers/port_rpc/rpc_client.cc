@@ -80,10 +80,15 @@ Task<Status> RpcClient::Exchange(const Outgoing& call, Answer* answer) {
   if (message_bytes > 0) answer->message = co_await messages_.Get(message_bytes);
   const MutSpan message = answer->message ? answer->message.span() : MutSpan();
 
-  Request request = co_await poller_->Prepare(call.op);
-  CO_RETURN_IF_ERROR(CheckRunning(call.to));
-  WriteRequest(call, &request, data, message);
-  answer->slot = co_await poller_->Call(std::move(request), call.to.port);
+  for (bool again = false;; again = true) {
+    answer->slot = {};
+    Request request = co_await poller_->Prepare(call.op);
+    CO_RETURN_IF_ERROR(CheckRunning(call.to));
+    WriteRequest(call, &request, data, message);
+    if (again) request.set_flags(kFlagAgain);
+    answer->slot = co_await poller_->Call(std::move(request), call.to.port);
+    if ((answer->slot.result() & kAskAgain) == 0) break;
+  }
   CO_RETURN_IF_ERROR(co_await OutcomeOf(call.to, answer));
   if (bounce && !call.out.empty()) {
     std::memcpy(call.out.data(), data.data(), data.size());

@@ -2,6 +2,7 @@
 #include "peers/port_rpc/rpc_server.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 namespace atl {
@@ -26,6 +27,10 @@ void RpcServer::OnRequest(Request request) {
     waiting_.push_back(std::move(request));
     return;
   }
+  if (request.is_replayed() && (request.flags() & kFlagAnswering) != 0) {
+    port_->Respond(std::move(request), Code::kUnavailable, kAskAgain);
+    return;
+  }
   const size_t op = request.op();
   if (op >= kOps || rows_[op].run == nullptr) {
     const Status unknown(Code::kUnsupported,
@@ -43,7 +48,7 @@ Result<RpcServer::Opened> RpcServer::Open(const Request& request) const {
   std::memcpy(&head, arguments.data(), sizeof(head));
   Opened opened;
   opened.call.from = port_->SenderOf(request);
-  opened.call.replayed = request.is_replayed();
+  opened.call.replayed = request.is_replayed() || (request.flags() & kFlagAgain) != 0;
   if (!request.buffer().empty()) {
     ASSIGN_OR_RETURN(opened.call.data, port_->segment().Resolve(request.buffer()));
   }
@@ -60,12 +65,19 @@ Result<RpcServer::Opened> RpcServer::Open(const Request& request) const {
   return opened;
 }
 
+void RpcServer::MarkAnswering(Request* request) {
+  request->set_flags(request->flags() | kFlagAnswering);
+  // Before a byte of the answer can be seen there.
+  std::atomic_thread_fence(std::memory_order_release);
+}
+
 void RpcServer::Succeed(Request request, size_t body_bytes) {
   request.set_argument_bytes(std::min(body_bytes, kInlineArgumentBytes));
   port_->Respond(std::move(request), Code::kOk, kAnswered | static_cast<int64_t>(body_bytes));
 }
 
 void RpcServer::Refuse(Request request, MutSpan message, const Status& status) {
+  MarkAnswering(&request);
   const ConstSpan text = AsBytes(status.message());
   int64_t result = kAnswered | static_cast<int64_t>(text.size());
   if (text.size() <= kInlineArgumentBytes) {

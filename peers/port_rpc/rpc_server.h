@@ -106,11 +106,13 @@ class RpcServer {
   template <typename T>
   void Finish(Request request, MutSpan message, const Result<T>& result) {
     if (!result.ok()) return Refuse(std::move(request), message, result.status());
-    // Over the request's own fields, which have been decoded.
+    MarkAnswering(&request);
     size_t bytes = EncodeInto(request.argument_room(), *result);
     if (bytes > kInlineArgumentBytes) EncodeInto(message, *result);
     Succeed(std::move(request), bytes);
   }
+  // From here on the answer lies over the request's own fields. If we die now, a successor sees it.
+  static void MarkAnswering(Request* request);
   void Succeed(Request request, size_t body_bytes);
   void Refuse(Request request, MutSpan message, const Status& status);
 

@@ -12,6 +12,8 @@
 //   bit 40        kAnswered; without it nobody read the request, and there is no body
 //   bit 41        kTextKept: the text of an error did not fit; the slot has the number (u64) under
 //                 which the server keeps it for a moment (ErrorTextOp)
+//   bit 42        kAskAgain; a server died when it was about to answer, and what it wrote lies over
+//                 the request, so that its successor cannot read it: the caller sends it once more
 //   bits 0 to 31  length of the body in bytes
 //
 // The body is the fields of the answer, or the text of an error. It is in the slot if it fits
@@ -42,7 +44,12 @@ inline constexpr size_t kRpcInlineBytes = kInlineArgumentBytes - sizeof(RpcHead)
 
 inline constexpr int64_t kAnswered = int64_t{1} << 40;
 inline constexpr int64_t kTextKept = int64_t{1} << 41;
+inline constexpr int64_t kAskAgain = int64_t{1} << 42;
 inline constexpr int64_t kBodyMask = 0xFFFFFFFF;
+
+// Flags of a slot that belong to this layer.
+inline constexpr uint16_t kFlagAnswering = 0x0001;  // The answer is being written over the request.
+inline constexpr uint16_t kFlagAgain = 0x0002;      // Sent once more: it may have been carried out.
 
 // Handles that a server gives out say in their upper half which incarnation of its port it was, so
 // that one of a predecessor is known to be stale.

@@ -173,7 +173,7 @@ Task<Status> LocalAtoll::PutCounts(Store* store, Uuid uuid) {
   CO_RETURN_IF_ERROR(co_await store->AdoptLog(log, 0));
   Status put = co_await store->Append(log, 0, bytes);
   if (put.ok()) put = co_await store->SyncLog(log);
-  co_await store->DisownLog(log);
+  if (!put.ok()) co_await store->DisownLog(log);
   CO_RETURN_IF_ERROR(put);
   const RootPointer pointer{uuid,
                             log.epoch,
@@ -181,11 +181,15 @@ Task<Status> LocalAtoll::PutCounts(Store* store, Uuid uuid) {
                             0,
                             static_cast<uint32_t>(bytes.size()),
                             RootChecksum(bytes)};
-  co_return co_await ChangeHeader(env_, store, &header, [&](Header* next) -> Status {
+  const HeaderChange publish = [&](Header* next) -> Status {
     RETURN_IF_ERROR(same(*next));
     next->map.root = pointer;
+    next->node_sequence += 1;  // Nobody appends to what the root is in.
     return {};
-  });
+  };
+  const Status published = co_await ChangeHeader(env_, store, &header, publish);
+  co_await store->DisownLog(log);
+  co_return published;
 }
 
 }  // namespace atl

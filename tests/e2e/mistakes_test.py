@@ -84,24 +84,26 @@ class Running(E2eTest):
             self.assertEqual(done.returncode, 1)
             self.assertIn("permission denied; root and user root may", done.stderr)
 
-    def test_a_dead_peer_is_seen_and_what_to_do_is_said(self):
+    def test_a_peer_that_cannot_be_started_again_is_seen_and_named(self):
         # Peers of a fused node are one process.
         node = self.new_node(settings={("node", "placement"): "isolated"}).start()
-        way_out = "atoll node restart"
-        self.refused(node, "node", "restart", "default", names=["store default holds", way_out])
-        self.refused(node, "node", "restart", "store/default", names="store default holds")
-        self.refused(node, "node", "restart", "store", "default", names="store default holds")
+        for words in (["default"], ["store/default"], ["store", "default"]):
+            node.ok("node", "restart", *words)
+        self.refused(node, "node", "restart", "nobody", names="nobody")
+        os.rename(node.store, node.store + ".away")
         pids = {peer["name"]: peer["pid"] for peer in node.json("node", "status")["peers"]}
-        os.kill(pids["composer"], signal.SIGKILL)
-        self.wait_until("its death is seen", lambda: node.run("node", "status").returncode == 1)
+        os.kill(pids["store default"], signal.SIGKILL)
+        self.wait_until("its end is seen", lambda: "holds no store" in
+                        node.run("node", "status").stdout)
         status = node.run("node", "status")
+        self.assertEqual(status.returncode, 1)
         self.assertIn("degraded", status.stdout)
-        self.assertIn(way_out, status.stderr)
-        said = self.refused(node, "node", "restart", "composer", names=["dead", way_out])
-        self.assertNotIn("holds open volumes", said)
-        self.refused(node, "volume", "list", names=way_out)
-        node.pid = node.json("node", "restart")["pid"]
-        node.ok("node", "status")
+        self.assertIn("store default", status.stderr)
+        self.assertIn(node.log, status.stderr)
+        self.refused(node, "volume", "list", names="store default")
+        os.rename(node.store + ".away", node.store)
+        self.wait_until("its successor", lambda: node.run("node", "status").returncode == 0, 30)
+        node.ok("volume", "list")
 
 
 if __name__ == "__main__":

@@ -161,9 +161,11 @@ Task<Status> PrintStatus(Context& context) {
   }
   const auto down = std::ranges::find_if_not(status.peers, IsUp);
   if (down == status.peers.end()) co_return Status();
-  co_return Status(Code::kUnavailable,
-                   fmt::format("node: {} is {}; 'atoll node restart' restarts the node", down->name,
-                               down->state));
+  co_return Status(
+      Code::kUnavailable,
+      fmt::format("node: {} is {}; it is started again and again, and {}/atolld.log says "
+                  "what becomes of it",
+                  down->name, down->state, status.state_dir));
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ namespace {
 
 // How long peers of a daemon that was killed may take to end.
 constexpr int64_t kFolderPatience = 30 * kSecond;
+constexpr int64_t kRevivePatience = 10 * kSecond;
 constexpr int64_t kNap = 10 * kMillisecond;
 constexpr int64_t kShortNap = kMillisecond / 2;
 // A start that lasts for so long was one: a request that kills whoever takes it does so sooner.
@@ -174,14 +175,16 @@ Task<Status> IsolatedNode::GoOn(std::vector<FoundPeer> found) {
     peer->started_ns = executor_.BootNs();
     watchers_.Run(Watch(peer.get()));
   }
-  for (Supervised* const peer : dead) {
-    peer->died_ns = executor_.BootNs();
-    co_await Replace(peer);
-    watchers_.Run(Watch(peer));
-  }
+  for (Supervised* const peer : dead) watchers_.Run(Revive(peer));
   for (PortIndex i = 0; i < segment_->geometry().ports; ++i) {
     const bool calls = segment_->port(i).LoadName().starts_with(kCallsPrefix);
     if (calls && i != port_->port().index()) answering_.Run(BuryDaemon(i));
+  }
+  // What cannot be started again keeps nobody from asking why.
+  const auto is_up = [](const auto& peer) { return peer->state == "running"; };
+  const int64_t end_ns = executor_.BootNs() + kRevivePatience;
+  while (!std::ranges::all_of(peers_, is_up) && executor_.BootNs() < end_ns) {
+    co_await executor_.Sleep(kNap);
   }
   co_return OkStatus();
 }
@@ -211,6 +214,13 @@ Task<Status> IsolatedNode::StartPeer(Supervised* peer, Fd heirloom) {
 }
 
 // --- Watching ------------------------------------------------------------------------------------
+
+Task<void> IsolatedNode::Revive(Supervised* peer) {
+  peer->state = "dead";
+  peer->died_ns = executor_.BootNs();
+  co_await Replace(peer);
+  if (!stopping_) co_await Watch(peer);
+}
 
 Task<void> IsolatedNode::Watch(Supervised* peer) {
   while (true) {
@@ -255,6 +265,7 @@ Task<Status> IsolatedNode::StartSuccessor(Supervised* peer) {
   CO_ASSIGN_OR_RETURN(Fd file, MakeHeirloomFile(heirloom));
   CO_RETURN_IF_ERROR(co_await StartPeer(peer, std::move(file)));
   peer->given_up = false;
+  if (peer->process->name() == kComposerPeer) co_await TellFrontEnds();
   spdlog::info("{} has been replaced, after {} ms (pid {})", peer->process->name(),
                (executor_.BootNs() - peer->died_ns) / kMillisecond, peer->process->pid());
   co_return OkStatus();
@@ -290,8 +301,21 @@ Task<void> IsolatedNode::TellWhoServedIt(const std::string& name, PortIndex gone
   if (server == nullptr) co_return;
   const auto peer = port_->client().Find(PortNameOf(server));
   if (!peer.ok()) co_return;
+  co_await TellGone(*peer, gone);
+}
+
+// One that is dead, too, begins anew.
+Task<void> IsolatedNode::TellFrontEnds() {
+  if (atoll_) atoll_->Rejoin();
+  const Supervised* const nbd = Find(kNbdPeer);
+  const auto port = port_->client().Find(PortNameOf(kNbdPeer));
+  if (nbd->state != "running" || !port.ok()) co_return;
+  answering_.Run(TellGone(*port, kNoPort));
+}
+
+Task<void> IsolatedNode::TellGone(RpcTarget to, PortIndex gone) {
   const PeerGoneOp op{gone};
-  (void)co_await port_->client().Tell(*peer, op);
+  (void)co_await port_->client().Tell(to, op);
 }
 
 void IsolatedNode::GiveUp(Supervised* peer) {
@@ -304,8 +328,11 @@ void IsolatedNode::GiveUp(Supervised* peer) {
 
 Task<void> IsolatedNode::AnswerForTheDead(Supervised* peer, PortIndex port) {
   while (!stopped_ && peer->given_up) {
-    const PortState state = segment_->port(port).LoadControl().state;
-    if (state != PortState::kActive) AnswerAllHeldBy(*segment_, port, Code::kUnavailable);
+    // Nobody has it, and nothing of the dead one is under way any more.
+    const bool vacant = segment_->port(port).LoadControl().state == PortState::kVacant;
+    if (vacant && peer->state != "starting") {
+      AnswerAllHeldBy(*segment_, port, Code::kUnavailable);
+    }
     co_await executor_.Sleep(kNap);
   }
 }
@@ -352,7 +379,7 @@ Task<Status> IsolatedNode::RestartPeer(std::string name) {
     co_return Status(Code::kBusy, fmt::format("{} is {}", name, peer->state));
   }
   const uint32_t before = peer->restarts;
-  peer->restarting = true;
+  peer->restarting = peer->process->runs();
   // There is nothing that it has to do first: its successor takes everything over.
   co_await peer->process->Stop(peer->is_front_end ? PeerProcess::kStopPatience : 0);
   while (!stopping_ && (peer->restarts == before || peer->state != "running")) {
@@ -377,8 +404,14 @@ Task<void> IsolatedNode::Stop() {
     co_await peer->process->Stop(PeerProcess::kStopPatience);
   }
   stopped_ = true;
-  co_await watchers_.Join();
-  co_await answering_.Join();
+  // Whoever asks somebody who has ended is told so.
+  while (watchers_.running() + answering_.running() > 0) {
+    for (const auto& peer : peers_) {
+      const auto port = Port::Find(*segment_, PortNameOf(peer->process->name()));
+      if (port.ok()) AnswerAllHeldBy(*segment_, *port, Code::kUnavailable);
+    }
+    co_await executor_.Sleep(kNap);
+  }
 }
 
 }  // namespace atl

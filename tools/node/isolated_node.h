@@ -78,12 +78,15 @@ class IsolatedNode final : public Node {
   void Add(std::string name, bool is_front_end);
   // From its first start to the end of the node.
   Task<void> Watch(Supervised* peer);
+  Task<void> Revive(Supervised* peer);
   Task<void> Replace(Supervised* peer);
   Task<Status> StartSuccessor(Supervised* peer);
   Task<void> PauseBeforeRestart(Supervised* peer);
   // Until nothing that it began is under way any more.
   Task<void> Bury(Supervised* peer);
   Task<void> TellWhoServedIt(const std::string& name, PortIndex gone);
+  Task<void> TellFrontEnds();
+  Task<void> TellGone(RpcTarget to, PortIndex gone);
   // Answers whoever asks it, until it is replaced or the node has stopped.
   void GiveUp(Supervised* peer);
   Task<void> AnswerForTheDead(Supervised* peer, PortIndex port);

@@ -103,17 +103,21 @@ Status Ledger::Append(const std::string& store, const Holding& what, bool held) 
   const Bytes entry = Encoded(store, what, held);
   RETURN_IF_ERROR(WriteAt(end_, entry));
   end_ += entry.size();
-  return Compact();
+  return {};
 }
 
 Status Ledger::Note(const std::string& store, const Holding& what) {
-  if (!holdings_[store].insert(what).second) return {};
-  return Append(store, what, true);
+  if (holdings_[store].contains(what)) return {};
+  RETURN_IF_ERROR(Append(store, what, true));
+  holdings_[store].insert(what);
+  return Compact();
 }
 
 Status Ledger::Drop(const std::string& store, const Holding& what) {
-  if (holdings_[store].erase(what) == 0) return {};
-  return Append(store, what, false);
+  if (!holdings_[store].contains(what)) return {};
+  RETURN_IF_ERROR(Append(store, what, false));
+  holdings_[store].erase(what);
+  return Compact();
 }
 
 Status Ledger::Compact() {

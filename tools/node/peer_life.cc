@@ -21,6 +21,12 @@ Task<Status> Live(const PeerHost& host, const PeerArguments& arguments, ReadyNot
   CO_ASSIGN_OR_RETURN(
       const auto rendezvous,
       Rendezvous::Listen(&host.executor, host.config.state_dir, arguments.name, &estate));
+  // A daemon that has come since and has not found us starts another one in our place. It has not
+  // found us only if ours had died before we began to listen: that is seen here.
+  if (getppid() != arguments.daemon_pid) {
+    co_await rendezvous->Stop();
+    co_return Status(Code::kUnavailable, "the daemon that has started this process has died");
+  }
   const Status status = co_await peer->Start();
   if (status.ok()) {
     spdlog::info("serving, pid {}", getpid());
@@ -29,7 +35,15 @@ Task<Status> Live(const PeerHost& host, const PeerArguments& arguments, ReadyNot
   }
   co_await peer->Stop();
   co_await rendezvous->Stop();
-  co_return status;
+  if (!status.ok()) {
+    spdlog::error("{}", status.message());
+    ready->Failed(std::string(status.message()));
+  }
+  spdlog::info("stopped");
+  spdlog::shutdown();
+  // Without giving its port back: that is the supervisor's, who knows whether there will be another
+  // one. Who asks meanwhile waits for it.
+  _exit(status.ok() ? 0 : 1);
 }
 
 Status Run(const NodeConfig& config, const PeerArguments& arguments, ReadyNotifier* ready) {

@@ -35,7 +35,6 @@ Task<Status> PeerProcess::Start(Fd heirloom) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) co_return Status::FromErrno(errno, "pipe");
   Fd ready(ends[0]);
-  exited_.Reset();
   CO_RETURN_IF_ERROR(Fork(Fd(ends[1]), std::move(heirloom)));
   watch_.Run(Reap());
   const Status status = co_await AwaitReady(std::move(ready));
@@ -56,6 +55,8 @@ Status PeerProcess::Fork(Fd ready_write, Fd heirloom) {
                                     std::to_string(estate.folder.get()),
                                     "--ledger-fd",
                                     std::to_string(estate.ledger.get()),
+                                    "--daemon-pid",
+                                    std::to_string(getpid()),
                                     "--ready-fd",
                                     std::to_string(ready_write.get())};
   std::vector<int> inherits = {estate.folder.get(), estate.ledger.get(), ready_write.get()};
@@ -69,6 +70,7 @@ Status PeerProcess::Fork(Fd ready_write, Fd heirloom) {
   const pid_t child = fork();
   if (child < 0) return Status::FromErrno(errno, "fork");
   if (child == 0) RunChild(inherits, arguments.data());
+  exited_.Reset();
   pid_ = child;
   process_ = Fd(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
   CHECK(process_.valid()) << "pidfd_open of a child of ours";

@@ -133,7 +133,7 @@ class ComposerPeerProgram final : public Peer {
     CO_ASSIGN_OR_RETURN(keeper_, SupervisorKeeper::Make(&port_->client()));
     server_ =
         std::make_unique<AtollServer>(&host_.executor, atoll_.get(), trace, life, keeper_.get());
-    if (host_.heirloom) server_->Inherit(host_.heirloom->holdings);
+    if (host_.heirloom) server_->Inherit(host_.heirloom->holdings, LivingFrontEnds());
     port_->server().Add(VolumeOps{}, server_.get());
     port_->server().Add(PortOps{}, server_.get());
     port_->server().Serve();
@@ -151,6 +151,17 @@ class ComposerPeerProgram final : public Peer {
   }
 
  private:
+  std::vector<PortIndex> LivingFrontEnds() const {
+    std::vector<PortIndex> ports;
+    for (PortIndex i = 0; i < host_.segment.geometry().ports; ++i) {
+      const PortRecord& record = host_.segment.port(i);
+      const std::string name = record.LoadName();
+      const bool is_one = name == kNbdPeer || name.starts_with(kCallsPrefix);
+      const bool active = record.LoadControl().state == PortState::kActive;
+      if (is_one && active && IsAlive(record.owner())) ports.push_back(i);
+    }
+    return ports;
+  }
   Task<Status> MakeAtoll() {
     CO_ASSIGN_OR_RETURN(const Uuid before, ReadPredecessor(host_.config.state_dir));
     const bool continues = host_.heirloom.has_value() && !before.is_zero();
@@ -192,7 +203,7 @@ class NbdPeerProgram final : public Peer {
     auto server = std::make_unique<nbd::NbdServer>(&host_.executor, atoll_.get(), options);
     CO_RETURN_IF_ERROR((co_await server->Start()).With("the NBD front end"));
     server_ = std::move(server);
-    port_->server().Add(OpList<PeerStatsOp>{}, this);
+    port_->server().Add(OpList<PeerStatsOp, PeerGoneOp>{}, this);
     port_->server().Serve();
     co_return OkStatus();
   }
@@ -202,6 +213,11 @@ class NbdPeerProgram final : public Peer {
   }
   Task<Result<std::vector<PortStats>>> Do(const RpcCall&, PeerStatsOp&) {
     co_return server_->Stats();
+  }
+  // The composer; there is another one.
+  Task<Status> Do(const RpcCall&, PeerGoneOp&) {
+    atoll_->Rejoin();
+    co_return OkStatus();
   }
 
  private:

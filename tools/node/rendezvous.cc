@@ -2,6 +2,8 @@
 #include "tools/node/rendezvous.h"
 
 #include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,6 +13,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -23,6 +26,7 @@ namespace {
 
 constexpr uint64_t kMagic = 0x31726565506C7441;  // "AtlPeer1".
 constexpr int kPatienceMs = 2000;
+constexpr int kEndPatienceMs = 10'000;
 
 // The one message, with the descriptors: memory, doorbells, folder, ledger.
 struct Greeting {
@@ -49,6 +53,19 @@ std::string Get(const std::array<char, kSize>& from) {
 }
 
 bool IsOurs(uid_t uid) { return uid == 0 || uid == geteuid(); }
+
+// It listens and does not answer: it is stopped, or out of descriptors. What takes its place must
+// be alone.
+Status End(const std::string& path) {
+  const pid_t pid = std::atoi(std::filesystem::path(path).stem().c_str());
+  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!process.valid()) return {};
+  spdlog::warn("{} does not answer (pid {}): killed", path, pid);
+  syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+  pollfd waiting{process.get(), POLLIN, 0};
+  if (poll(&waiting, 1, kEndPatienceMs) == 1) return {};
+  return {Code::kBusy, path + ": a process that does not answer, and does not end when killed"};
+}
 
 Result<FoundPeer> Ask(const std::string& path, Estate* estate) {
   ASSIGN_OR_RETURN(const Fd socket, ConnectUnix(path));
@@ -153,7 +170,11 @@ Result<std::vector<FoundPeer>> FindPeers(const std::string& state_dir, Estate* e
     } else if (peer.code() == Code::kPermission) {
       return peer.status();
     } else {
-      unlink(path.c_str());  // Its process has died.
+      // Nobody listens: its process has died.
+      const bool died = peer.code() == Code::kNotFound ||
+                        peer.status().message().ends_with(std::strerror(ECONNREFUSED));
+      if (!died) RETURN_IF_ERROR(End(path));
+      unlink(path.c_str());
     }
   }
   return peers;

@@ -110,6 +110,7 @@ Task<Status> MapServer::CloseOne(std::shared_ptr<OpenMap> open, std::string why)
   }
   const Status status = co_await open->map->Close();
   open_.erase(open->handle);
+  closed_.NotifyAll();
   co_return status;
 }
 
@@ -123,7 +124,12 @@ Task<Status> MapServer::Do(const RpcCall&, PeerGoneOp& op) {
   for (const auto& [handle, open] : open_) {
     if (open->owner == op.port && !open->closing) left.push_back(open);
   }
-  for (const auto& open : left) (void)co_await CloseOne(open, "its composer has ended");
+  for (const auto& open : left) {
+    if (!open->closing) (void)co_await CloseOne(open, "its composer has ended");
+  }
+  // Others may be closing some: what that gives up must not be given up under the next composer.
+  const auto is_its = [&op](const auto& entry) { return entry.second->owner == op.port; };
+  while (std::ranges::any_of(open_, is_its)) co_await closed_;
   co_return OkStatus();
 }
 

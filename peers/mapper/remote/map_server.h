@@ -82,6 +82,7 @@ class MapServer {
   uint32_t life_;
   uint64_t next_handle_;
   std::map<uint64_t, std::shared_ptr<OpenMap>> open_;
+  Signal closed_;
 };
 
 }  // namespace atl

@@ -81,6 +81,8 @@ Task<Status> RemoteMap::Reopen(uint64_t session) {
   reopening_ = true;
   const Status status = co_await ReopenOnce();
   reopening_ = false;
+  // What may go away is tried again by the next one who asks.
+  if (status.retryable()) co_return status;
   if (!status.ok()) {
     lost_ = status.With(geometry_.name + ": its mapper has died, and the next one cannot open it");
     spdlog::error("{}", lost_.ToString());
@@ -109,7 +111,7 @@ Task<Status> RemoteMap::ReopenOnce() {
   }
   Continue(position);
   // Who waits for room is to hear at this one, too, that there will be none.
-  if (!geometry_.read_only_reason.empty() && !told) {
+  if (!geometry_.read_only_reason.empty() && !told && !closing_) {
     background_.Run(TellAbandoned(geometry_.read_only_reason));
   }
   co_return OkStatus();
@@ -248,7 +250,7 @@ Task<Status> RemoteMap::Commit(GrainRange range, JournalChange change) {
     piece.blob = geometry_.own;
   }
   cache_.Learn(piece);
-  if (current) unbarriered_.Set(range, 1);
+  unbarriered_.Set(range, 1);
   co_return OkStatus();
 }
 
@@ -274,7 +276,10 @@ Task<Status> RemoteMap::Barrier(uint64_t position) {
     // After a change of the mapper there may be nothing left to do.
     return MapBarrierOp{handle_, position > base_ ? position - base_ : 0};
   };
-  if (position <= barriered_position_) co_return OkStatus();
+  if (position <= barriered_position_) {
+    syncing_.Clear();
+    co_return OkStatus();
+  }
   CO_RETURN_IF_ERROR((co_await Ask(make)).status());
   if (session != session_) co_return OkStatus();
   syncing_.Clear();
@@ -293,6 +298,8 @@ Task<Status> RemoteMap::PreparePin(PinChange change) {
 // by what has come of the rest.
 Task<Status> RemoteMap::Pin(PinChange change) {
   const BlobId own = geometry_.own;
+  if (reopening_) (void)co_await reopen_mutex_.Lock();
+  if (!lost_.ok()) co_return Status(Code::kUnavailable, lost_.ToString());
   const uint64_t session = session_;
   const MapPinOp op{handle_, change};
   pinning_ = true;
@@ -348,6 +355,7 @@ Task<void> RemoteMap::TellAbandoned(std::string reason) {
 }
 
 Task<Status> RemoteMap::Close() {
+  closing_ = true;
   co_await background_.Join();
   const auto make = [this] { return MapCloseOp{handle_}; };
   co_return (co_await Ask(make)).status();

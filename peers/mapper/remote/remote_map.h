@@ -95,6 +95,7 @@ class RemoteMap final : public MapApi {
   // counts.
   uint64_t session_ = 1;
   bool reopening_ = false;
+  bool closing_ = false;
   Mutex reopen_mutex_;
   Status lost_;           // Why it could not be opened again.
   bool pinning_ = false;  // The current blob may be another one when it is.

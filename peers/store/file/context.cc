@@ -63,8 +63,9 @@ Task<int> ReadFully(FileContext& context, int fd, uint64_t offset, MutSpan out, 
 
 Task<int> SyncData(FileContext& context, int fd, sys::Site site) {
   while (true) {
+    // Only what says that nothing was done: any other error may be what the kernel tells once.
     const int result = co_await sys::Fdatasync(context.ring(), fd, site);
-    if (result != -EINTR && result != -EAGAIN) co_return -result;
+    if (result != -EINTR) co_return -result;
   }
 }
 

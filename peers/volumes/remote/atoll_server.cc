@@ -7,6 +7,12 @@
 #include <utility>
 
 namespace atl {
+namespace {
+
+constexpr int kHoldAttempts = 300;
+constexpr int64_t kHoldPause = 200 * kMillisecond;
+
+}  // namespace
 
 // --- Volumes -------------------------------------------------------------------------------------
 
@@ -21,18 +27,19 @@ Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, ShowOp& op) {
   return atoll_->Show(std::move(op.ref), op.with_space);
 }
 Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, ResizeOp& op) {
-  return atoll_->Resize(std::move(op.ref), op.size, op.allow_shrink);
+  CO_RETURN_IF_ERROR(co_await AllRejoined());
+  co_return co_await atoll_->Resize(std::move(op.ref), op.size, op.allow_shrink);
 }
-Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, RenameOp& op) {
-  return atoll_->Rename(std::move(op.ref), std::move(op.name));
+Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall& call, RenameOp& op) {
+  CO_RETURN_IF_ERROR(co_await MayAct(call));
+  co_return co_await atoll_->Rename(std::move(op.ref), std::move(op.name));
 }
 Task<Status> AtollServer::Do(const RpcCall& call, RemoveOp& op) {
-  Status status = co_await atoll_->Remove(std::move(op.ref));
-  // Whoever was here before us and died may have removed it.
-  co_return call.replayed&& status.code() == Code::kNotFound ? OkStatus() : std::move(status);
+  CO_RETURN_IF_ERROR(co_await MayAct(call));
+  co_return co_await atoll_->Remove(std::move(op.ref));
 }
-Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall&, RollbackOp& op) {
-  co_await Rejoined();
+Task<Result<ResourceInfo>> AtollServer::Do(const RpcCall& call, RollbackOp& op) {
+  CO_RETURN_IF_ERROR(co_await MayAct(call));
   co_return co_await atoll_->Rollback(std::move(op.ref), std::move(op.snapshot));
 }
 Task<Status> AtollServer::Do(const RpcCall&, AcquireOp& op) {
@@ -49,23 +56,31 @@ Task<Status> AtollServer::Do(const RpcCall&, ReleaseOp& op) {
   co_return co_await atoll_->Release(std::move(op.ref));
 }
 
-void AtollServer::Inherit(const std::vector<Holding>& holdings) {
+void AtollServer::Inherit(const std::vector<Holding>& holdings,
+                          const std::vector<PortIndex>& front_ends) {
+  for (const PortIndex port : front_ends) AwaitFrom(port);
   for (const Holding& what : holdings) {
     if (what.resource) background_.Run(HoldAgain(*what.resource));
   }
 }
 
 Task<void> AtollServer::HoldAgain(Uuid uuid) {
-  const Status held = co_await atoll_->Acquire(ResourceRef::Of(uuid));
-  if (held.ok()) co_return;
+  Status held = co_await atoll_->Acquire(ResourceRef::Of(uuid));
+  // What it needs may be being replaced, too.
+  for (int i = 0; i < kHoldAttempts && held.retryable() && !stopping_; ++i) {
+    co_await env_->Sleep(kHoldPause);
+    held = co_await atoll_->Acquire(ResourceRef::Of(uuid));
+  }
+  if (held.ok() || stopping_) co_return;
   spdlog::error("{} is not held open any more: {}", uuid.ToString(), held.ToString());
   if (keeper_ != nullptr) (void)co_await keeper_->Drop({.resource = uuid});
 }
 Task<Result<LockInfo>> AtollServer::Do(const RpcCall&, GetLockOp& op) {
   return atoll_->GetLock(std::move(op.ref));
 }
-Task<Status> AtollServer::Do(const RpcCall&, BreakLockOp& op) {
-  return atoll_->BreakLock(std::move(op.ref), op.force);
+Task<Status> AtollServer::Do(const RpcCall& call, BreakLockOp& op) {
+  CO_RETURN_IF_ERROR(co_await MayAct(call));
+  co_return co_await atoll_->BreakLock(std::move(op.ref), op.force);
 }
 Task<Result<std::vector<StoreState>>> AtollServer::Do(const RpcCall&, StoresOp& op) {
   return atoll_->Stores();
@@ -94,11 +109,13 @@ Task<Result<Report>> AtollServer::Do(const RpcCall&, PeerTraceOp& op) {
 // ----------------------------------------------------------
 
 void AtollServer::AwaitFrom(PortIndex port) {
+  if (stopping_) return;
   awaited_.insert(port);
   if (!is_waiting_) background_.Run(LosePatience());
 }
 
 void AtollServer::NoLongerAwait(PortIndex port) {
+  missing_.erase(port);
   if (awaited_.erase(port) == 0 || !awaited_.empty()) return;
   patience_.Ring();
   rejoined_.NotifyAll();
@@ -113,12 +130,31 @@ Task<void> AtollServer::LosePatience() {
   is_waiting_ = false;
   if (awaited_.empty()) co_return;
   spdlog::warn("{} front ends have not come back: not waiting any longer", awaited_.size());
+  missing_.insert(awaited_.begin(), awaited_.end());
   awaited_.clear();
   rejoined_.NotifyAll();
 }
 
 Task<void> AtollServer::Rejoined() {
   while (!awaited_.empty()) co_await rejoined_;
+}
+
+// What is no harm when it is made twice is made again, without a word. Of the others nobody knows
+// who has done what since: a name may be another's by now.
+Task<Status> AtollServer::MayAct(const RpcCall& call) {
+  if (call.replayed) {
+    co_return Status(Code::kUnavailable,
+                     "the composer has died while it was at it; it may have been done");
+  }
+  co_return co_await AllRejoined();
+}
+
+Task<Status> AtollServer::AllRejoined() {
+  co_await Rejoined();
+  if (missing_.empty()) co_return OkStatus();
+  co_return Status(Code::kBusy,
+                   "a front end has not come back since the composer has died, and its "
+                   "clients may use the volume; 'atoll node restart nbd' ends it");
 }
 
 Task<Status> AtollServer::Do(const RpcCall& call, PortRejoinedOp& op) {
@@ -134,6 +170,10 @@ Task<Result<AtollServer::OpenRef>> AtollServer::Admit(const RpcCall& call, const
   bool waits = true;
   if constexpr (kChanges) waits = !op.again;
   if (waits && !IsStaleHandle(op.handle, life_)) co_await Rejoined();
+  // Others have not waited for it, and may have changed the place since.
+  if (kChanges && !waits && missing_.contains(call.from)) {
+    co_return Status(Code::kUnavailable, "a change that comes again, and comes too late");
+  }
   co_return Find(call, op.handle);
 }
 
@@ -189,6 +229,7 @@ Task<Status> AtollServer::Do(const RpcCall&, PeerGoneOp& op) {
 }
 
 Task<void> AtollServer::Shutdown() {
+  stopping_ = true;
   awaited_.clear();
   patience_.Ring();
   rejoined_.NotifyAll();

@@ -4,9 +4,11 @@
 // port that opened them; what is still open when its owner dies is closed. Handles of an earlier
 // composer on this port are kStale.
 //
-// A front end that has asked an earlier composer for changes makes them again before it does
-// anything else, and says when that is done (port_session.h). Until all of them have, for at most
-// kMostAwaited, nothing else begins: else what others do now would be undone by it.
+// After the death of a composer each front end opens its devices anew and makes its changes again
+// before it does anything else, and says when that is done (port_session.h). Until all of them
+// have, for at most kMostAwaited, nothing else begins: else what others do now would be undone by
+// it. What needs a volume that nobody uses is refused for as long as one is missing, whose clients
+// may use it.
 //
 // Threads: the port's. The Atoll outlives it; Shutdown before it is destroyed.
 #pragma once
@@ -46,8 +48,9 @@ class AtollServer {
         keeper_(keeper),
         patience_(*env) {}
 
-  // For who takes the place of a dead one: what was held open is held again, in the background.
-  void Inherit(const std::vector<Holding>& holdings);
+  // For who takes the place of a dead one, before anything is served: what was held open is held
+  // again, in the background, and these front ends will say PortRejoinedOp.
+  void Inherit(const std::vector<Holding>& holdings, const std::vector<PortIndex>& front_ends);
   // Closes all devices.
   Task<void> Shutdown();
   size_t open_devices() const { return devices_.size(); }
@@ -57,13 +60,13 @@ class AtollServer {
   Task<Result<ResourceInfo>> Do(const RpcCall&, ShowOp& op);
   Task<Result<ResourcePage>> Do(const RpcCall&, ListOp& op);
   Task<Result<ResourceInfo>> Do(const RpcCall&, ResizeOp& op);
-  Task<Result<ResourceInfo>> Do(const RpcCall&, RenameOp& op);
+  Task<Result<ResourceInfo>> Do(const RpcCall& call, RenameOp& op);
   Task<Status> Do(const RpcCall& call, RemoveOp& op);
-  Task<Result<ResourceInfo>> Do(const RpcCall&, RollbackOp& op);
+  Task<Result<ResourceInfo>> Do(const RpcCall& call, RollbackOp& op);
   Task<Status> Do(const RpcCall&, AcquireOp& op);
   Task<Status> Do(const RpcCall&, ReleaseOp& op);
   Task<Result<LockInfo>> Do(const RpcCall&, GetLockOp& op);
-  Task<Status> Do(const RpcCall&, BreakLockOp& op);
+  Task<Status> Do(const RpcCall& call, BreakLockOp& op);
   Task<Result<std::vector<StoreState>>> Do(const RpcCall&, StoresOp& op);
   Task<Result<GcReport>> Do(const RpcCall&, CollectGarbageOp& op);
   Task<Result<std::vector<PortStats>>> Do(const RpcCall&, StatsOp& op);
@@ -97,6 +100,8 @@ class AtollServer {
   Task<Result<OpenRef>> Admit(const RpcCall& call, const O& op);
   Task<void> HoldAgain(Uuid uuid);
   Task<void> Rejoined();
+  Task<Status> AllRejoined();
+  Task<Status> MayAct(const RpcCall& call);
   void AwaitFrom(PortIndex port);
   void NoLongerAwait(PortIndex port);
   Task<void> LosePatience();
@@ -111,9 +116,11 @@ class AtollServer {
   HoldingsKeeper* keeper_;
 
   std::set<PortIndex> awaited_;  // Who will say PortRejoinedOp.
+  std::set<PortIndex> missing_;  // And has not in time.
   Signal rejoined_;
   Alarm patience_;
   bool is_waiting_ = false;
+  bool stopping_ = false;
   TaskGroup background_;
 };
 

@@ -50,6 +50,8 @@ class PortAtoll : public Atoll {
   Task<Result<std::vector<PortStats>>> Stats() override;
 
   Task<Result<Report>> Trace(std::string name, bool json);
+  // The composer has died, and there is another one: its devices are opened anew there.
+  void Rejoin() { session_.Rejoin(); }
 
  private:
   RpcClient* client_;

@@ -15,17 +15,20 @@ Task<void> PortSession::Remove(Device* device) {
 // --- The way of a request ------------------------------------------------------------------------
 
 Task<void> PortSession::Visit::Turn() {
-  if (!again_ && session_->is_serving()) co_return;
+  if (!again_ && session_->is_serving()) {
+    ++session_->running_;
+    co_return;
+  }
   session_->waiting_.emplace(turn_, this);
   session_->RecoverIfDrained();
   while (session_->Next() != this) {
     co_await go_;
     go_.Reset();
   }
+  ++session_->running_;
 }
 
 void PortSession::Visit::Sent() {
-  ++session_->running_;
   if (session_->waiting_.erase(turn_) == 0) return;
   if (std::exchange(is_first_, false)) --session_->first_waiting_;
   // Everybody is woken by the one before, who sends at once: so they are sent in their order.
@@ -55,9 +58,13 @@ void PortSession::WakeNext() {
 
 // --- When the composer has died ------------------------------------------------------------------
 
-// Not before somebody waits for it: an idle front end has time.
+void PortSession::Rejoin() {
+  stale_ = true;
+  RecoverIfDrained();
+}
+
 void PortSession::RecoverIfDrained() {
-  if (!stale_ || running_ > 0 || recovering_ || waiting_.empty()) return;
+  if (!stale_ || running_ > 0 || recovering_) return;
   recovering_ = true;
   background_.Run(Recover());
 }

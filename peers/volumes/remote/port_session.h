@@ -10,6 +10,9 @@
 //      |                                                                      v
 //      +------------ the rest is sent, in order <--- changes are sent again, in order
 //
+// A front end whose clients are idle would not notice; the supervisor tells it (Rejoin), so that
+// what its clients use is open at the new composer, and nobody removes it as unused.
+//
 // A change that was not answered may have been made already. Made again after somebody has seen it,
 // and has changed the place since, it would undo what that one was acknowledged. So all changes
 // that were under way are made again first, of all front ends: the composer lets nothing else begin
@@ -42,6 +45,8 @@ class PortSession {
       : client_(client), composer_(std::move(composer)) {}
 
   void Add(Device* device) { devices_.insert(device); }
+  // There is another composer.
+  void Rejoin();
   // When nothing of the device is under way.
   Task<void> Remove(Device* device);
 

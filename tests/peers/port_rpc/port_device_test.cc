@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "peers/port_ops.h"
@@ -59,6 +60,15 @@ class PortDeviceTest : public ::testing::Test {
     const MutSpan out(reinterpret_cast<std::byte*>(text.data()), text.size());
     const Status status = env_.Run(device->Read(offset, out));
     return status.ok() ? text : status.ToString();
+  }
+  Task<bool> Wait(int64_t duration_ns) {
+    co_await env_.Sleep(duration_ns);
+    co_return true;
+  }
+  static Task<void> RemoveAndTell(PeerPort* front_end, std::optional<Status>* removed) {
+    const RpcTarget composer = *front_end->client().Find("composer");
+    const RemoveOp op{ResourceRef::Named("v")};
+    *removed = co_await front_end->client().Tell(composer, op);
   }
   static Task<void> FlushAndTell(Device* device, bool* done) {
     *done = (co_await device->Flush()).ok();
@@ -237,15 +247,51 @@ TEST_F(PortDeviceTest, NothingBeginsBeforeAllFrontEndsHaveMadeTheirChangesAgain)
   EXPECT_EQ(env_.Run(other->client().Tell(composer, op, Bytes(512))).code(), Code::kStale);
   bool done = false;
   Spawn(FlushAndTell(device.get(), &done));
-  env_.RunUntilIdleFor(kSecond);
+  env_.Run(Wait(kSecond));
   EXPECT_FALSE(done);
   const PortRejoinedOp wrong{composer_->port().incarnation() - 1};
   EXPECT_EQ(env_.Run(other->client().Tell(composer, wrong)).code(), Code::kStale);
   const PortRejoinedOp rejoined{composer_->port().incarnation()};
   EXPECT_TRUE(env_.Run(other->client().Tell(composer, rejoined)).ok());
-  env_.RunUntilIdleFor(kMillisecond);
+  env_.Run(Wait(kMillisecond));
   EXPECT_TRUE(done);
   Drive(device->Close());
+}
+
+TEST_F(PortDeviceTest, AnIdleFrontEndThatIsToldOpensItsDevicesAnew) {
+  auto device = Open();
+  ReplaceComposer();
+  EXPECT_EQ(server_->open_devices(), 0u);
+  atoll_->Rejoin();
+  env_.Run(Wait(kMillisecond));
+  EXPECT_EQ(server_->open_devices(), 1u);
+  Drive(device->Close());
+}
+
+TEST_F(PortDeviceTest, WhatNeedsAnUnusedVolumeWaitsForAllFrontEndsAndIsRefusedWithoutThem) {
+  auto device = Open();
+  auto other = OpenPeerOrDie(&env_, segment_.get(), "other");
+  const RpcTarget composer = *other->client().Find("composer");
+  ReplaceComposer();
+  server_->Inherit({}, {front_end_->port().index(), other->port().index()});
+  std::optional<Status> removed;
+  Spawn(RemoveAndTell(other.get(), &removed));
+  env_.Run(Wait(kSecond));
+  EXPECT_FALSE(removed.has_value());
+  atoll_->Rejoin();
+  env_.Run(Wait(kSecond));
+  EXPECT_FALSE(removed.has_value()) << "the other front end has not come back yet";
+  env_.Run(Wait(AtollServer::kMostAwaited));
+  ASSERT_TRUE(removed.has_value());
+  EXPECT_EQ(removed->code(), Code::kBusy) << removed->ToString();
+  const PortRejoinedOp rejoined{composer_->port().incarnation()};
+  EXPECT_TRUE(env_.Run(other->client().Tell(composer, rejoined)).ok());
+  Drive(device->Close());
+  removed.reset();
+  Spawn(RemoveAndTell(other.get(), &removed));
+  env_.Run(Wait(kSecond));
+  ASSERT_TRUE(removed.has_value());
+  EXPECT_TRUE(removed->ok()) << removed->ToString();
 }
 
 TEST_F(PortDeviceTest, AFrontEndThatNeverComesBackIsNotWaitedForWithoutEnd) {
@@ -259,9 +305,9 @@ TEST_F(PortDeviceTest, AFrontEndThatNeverComesBackIsNotWaitedForWithoutEnd) {
   EXPECT_EQ(env_.Run(other->client().Tell(composer, op)).code(), Code::kStale);
   bool done = false;
   Spawn(FlushAndTell(device.get(), &done));
-  env_.RunUntilIdleFor(AtollServer::kMostAwaited - kSecond);
+  env_.Run(Wait(AtollServer::kMostAwaited - kSecond));
   EXPECT_FALSE(done);
-  env_.RunUntilIdleFor(2 * kSecond);
+  env_.Run(Wait(2 * kSecond));
   EXPECT_TRUE(done);
   // One that has died is not waited for at all.
   const uint64_t older = first_handle() + 100;

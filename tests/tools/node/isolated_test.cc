@@ -115,40 +115,97 @@ TEST_F(IsolatedNodeTest, AFrontEndIsReplacedWhenAskedAndWhenItDies) {
   EXPECT_TRUE(ReadWhole(world_.File("out")) == content);
   EXPECT_EQ(world_.Run({"segment", "check"}).exit_code, 0);
 
-  const CliResult refused = world_.Run({"node", "restart", "composer"});
-  EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_NE(refused.err.find("atoll node restart"), std::string::npos) << refused.err;
+  for (const std::vector<std::string>& name :
+       {std::vector<std::string>{"composer"}, {"mapper"}, {"store", "default"}}) {
+    std::vector<std::string> words = {"node", "restart"};
+    words.insert(words.end(), name.begin(), name.end());
+    const CliResult restarted = world_.Run(words);
+    EXPECT_EQ(restarted.exit_code, 0) << restarted.err;
+  }
+  EXPECT_EQ(PeerNamed("mapper")["restarts"], 1);
+  ASSERT_EQ(Copy(Uri("v"), world_.File("again")), 0);
+  EXPECT_TRUE(ReadWhole(world_.File("again")) == content);
 }
 
-TEST_F(IsolatedNodeTest, WhoNeedsADeadPeerGetsAnErrorAndTheNodeStops) {
+TEST_F(IsolatedNodeTest, WhoeverDiesIsReplacedAndTheNodeServesOn) {
   Start();
   for (const std::string name : {"store default", "mapper", "composer"}) {
-    ASSERT_EQ(world_.Run({"volume", "create", "v-" + name.substr(0, 5), "--size", "1M"}).exit_code,
-              0);
-    ASSERT_EQ(kill(PeerNamed(name)["pid"], SIGKILL), 0);
-    EXPECT_TRUE(
-        Eventually([&] { return std::string(PeerNamed(name)["state"]).starts_with("dead"); }));
-    const CliResult refused = world_.Run({"open", "v-" + name.substr(0, 5)});
-    EXPECT_EQ(refused.exit_code, 1);
-    EXPECT_NE(refused.err.find("not running"), std::string::npos) << refused.err;
+    const std::string volume = "v-" + name.substr(0, 5);
+    ASSERT_EQ(world_.Run({"volume", "create", volume, "--size", "1M"}).exit_code, 0);
+    const pid_t before = PeerNamed(name)["pid"];
+    ASSERT_EQ(kill(before, SIGKILL), 0);
+    const CliResult opened = world_.Run({"open", volume});
+    EXPECT_EQ(opened.exit_code, 0) << opened.err;
+    EXPECT_TRUE(Eventually([&] {
+      const auto peer = PeerNamed(name);
+      return peer["pid"] != before && peer["state"] == "running" && peer["restarts"] == 1;
+    }));
+    EXPECT_EQ(world_.Run({"segment", "check"}).exit_code, 0);
     ASSERT_EQ(world_.Run({"node", "stop"}).exit_code, 0);
     Start();
-    EXPECT_EQ(world_.Run({"open", "v-" + name.substr(0, 5)}).exit_code, 0);
+    EXPECT_EQ(world_.Run({"open", volume}).exit_code, 0);
   }
 }
 
-TEST_F(IsolatedNodeTest, PeersEndWithTheirDaemonAndTheNextOneGoesOn) {
+TEST_F(IsolatedNodeTest, WhatCannotBeStartedAgainIsNamedAndIsTriedOn) {
   Start();
   ASSERT_EQ(world_.Run({"volume", "create", "v", "--size", "1M"}).exit_code, 0);
+  const std::string store = world_.File("state/store"), away = world_.File("away");
+  std::filesystem::rename(store, away);
+  ASSERT_EQ(kill(PeerNamed("store default")["pid"], SIGKILL), 0);
+  EXPECT_TRUE(Eventually([&] {
+    return std::string(PeerNamed("store default")["state"]).find("holds no store") !=
+           std::string::npos;
+  }));
+  const CliResult status = world_.Run({"node", "status"});
+  EXPECT_EQ(status.exit_code, 1);
+  EXPECT_NE(status.err.find("store default"), std::string::npos) << status.err;
+  // It waits for a while, and then is told.
+  const CliResult refused = world_.Run({"open", "v"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("store default"), std::string::npos) << refused.err;
+  std::filesystem::rename(away, store);
+  EXPECT_TRUE(Eventually([&] { return PeerNamed("store default")["state"] == "running"; }));
+  EXPECT_EQ(world_.Run({"open", "v"}).exit_code, 0);
+}
+
+TEST_F(IsolatedNodeTest, PeersOutliveTheirDaemonAndTheNextOneGoesOnWithThem) {
+  Start();
+  const std::string content = MakeFile("in", 1 << 20);
+  ASSERT_EQ(world_.Run({"volume", "create", "v", "--size", "1M"}).exit_code, 0);
   ASSERT_EQ(world_.Run({"open", "v"}).exit_code, 0);
+  const std::string uri = Uri("v");
   const auto peers = Peers();
   const pid_t daemon = world_.RunJson({"node", "status"}).json()["pid"];
   ASSERT_EQ(kill(daemon, SIGKILL), 0);
-  for (const auto& peer : peers) {
-    EXPECT_TRUE(Eventually([&] { return !Runs(peer["pid"]); })) << peer["name"];
-  }
+  EXPECT_TRUE(Eventually([&] { return !Runs(daemon); }));
+  const CliResult alone = world_.Run({"node", "status"});
+  EXPECT_EQ(alone.exit_code, 1);
+  EXPECT_NE(alone.err.find("go on serving"), std::string::npos) << alone.err;
+  ASSERT_EQ(Copy(world_.File("in"), uri), 0);
   Start();
-  EXPECT_EQ(world_.Run({"open", "v"}).exit_code, 0);
+  for (const auto& peer : peers) {
+    EXPECT_EQ(PeerNamed(peer["name"])["pid"], peer["pid"]) << peer["name"];
+  }
+  ASSERT_EQ(Copy(uri, world_.File("out")), 0);
+  EXPECT_TRUE(ReadWhole(world_.File("out")) == content);
+  EXPECT_EQ(world_.Run({"close", "v"}).exit_code, 0) << "it was held open";
+}
+
+TEST_F(IsolatedNodeTest, AFusedNodeTakesThePlaceOfPeersThatWereLeftAlone) {
+  Start();
+  const std::string content = MakeFile("in", 1 << 20);
+  ASSERT_EQ(world_.Run({"volume", "create", "v", "--size", "1M"}).exit_code, 0);
+  ASSERT_EQ(Copy(world_.File("in"), Uri("v")), 0);
+  const auto peers = Peers();
+  const pid_t daemon = world_.RunJson({"node", "status"}).json()["pid"];
+  ASSERT_EQ(kill(daemon, SIGKILL), 0);
+  EXPECT_TRUE(Eventually([&] { return !Runs(daemon); }));
+  std::ofstream(world_.config()) << "[node]\nstate = state\n[store default]\ndriver = file\n";
+  Start();
+  for (const auto& peer : peers) EXPECT_FALSE(Runs(peer["pid"])) << peer["name"];
+  ASSERT_EQ(Copy(Uri("v"), world_.File("out")), 0);
+  EXPECT_TRUE(ReadWhole(world_.File("out")) == content);
 }
 
 }  // namespace
