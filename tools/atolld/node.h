@@ -28,7 +28,7 @@ struct PeerArguments {
   int folder_fd = -1;   // The rest of the Estate (tools/node/rendezvous.h).
   int ledger_fd = -1;
   int daemon_pid = 0;  // Who starts it.
-  int ready_fd = -1;  // Where to say "ready" or what went wrong.
+  int ready_fd = -1;   // Where to say "ready" or what went wrong.
   // It takes the place of one that has died, and what that one had adopted is in this file
   // (tools/node/heirloom.h). -1: it is the first.
   int heirloom_fd = -1;

@@ -105,8 +105,7 @@ Task<Result<Report>> AtollServer::Do(const RpcCall&, PeerTraceOp& op) {
   return trace_(std::move(op.name), op.json);
 }
 
-// --- After the death of another composer
-// ----------------------------------------------------------
+// --- After the death of another composer ---------------------------------------------------------
 
 void AtollServer::AwaitFrom(PortIndex port) {
   if (stopping_) return;
