@@ -46,7 +46,6 @@ TEST(Planted, AMissingSyncOfTheJournalIsFound) { ExpectFound(Bug::kNoJournalSync
 TEST(Planted, ALostJournalEntryIsFound) { ExpectFound(Bug::kLostEntry); }
 TEST(Planted, AStaleGenerationThatIsAcceptedIsFound) { ExpectFound(Bug::kStaleGeneration); }
 TEST(Planted, APinWithoutAFlushIsFound) { ExpectFound(Bug::kPinWithoutFlush); }
-TEST(Planted, AnAdoptionThatDoesNotWaitForLateWritesIsFound) { ExpectFound(Bug::kNoWaitForLate); }
 
 }  // namespace
 }  // namespace atl
