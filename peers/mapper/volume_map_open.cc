@@ -43,7 +43,9 @@ Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::Open(Env* env, StoreSet* sto
   map->geometry_.writable = true;
   const Status status = co_await map->TakeOver(how);
   co_await store->DisownLog(found.header.journal());
-  if (!status.ok() || map->geometry_.own != found.header.blob()) {
+  // A composer that has it open writes to it meanwhile, and tries to open the map once more.
+  const bool is_wanted = !status.ok() && !how.may_be_sealed;
+  if (!is_wanted && (!status.ok() || map->geometry_.own != found.header.blob())) {
     co_await store->Disown(found.header.blob());
   }
   if (!status.ok()) {

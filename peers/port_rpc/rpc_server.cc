@@ -72,6 +72,7 @@ void RpcServer::MarkAnswering(Request* request) {
 }
 
 void RpcServer::Succeed(Request request, size_t body_bytes) {
+  MarkAnswering(&request);
   request.set_argument_bytes(std::min(body_bytes, kInlineArgumentBytes));
   port_->Respond(std::move(request), Code::kOk, kAnswered | static_cast<int64_t>(body_bytes));
 }

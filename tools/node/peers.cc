@@ -106,6 +106,7 @@ class MapperPeerProgram final : public Peer {
   Task<void> Stop() override {
     if (server_) co_await server_->Shutdown();
     if (port_) co_await port_->server().Join();
+    if (server_) co_await server_->Shutdown();  // What was just being opened.
   }
 
  private:

@@ -69,6 +69,7 @@ class ServedMaps {
         server_(&maps_, 1, port_->port().incarnation()) {
     auto store = run(RemoteStore::Connect(&port_->client(), "store"));
     CHECK(store.ok()) << store.status().ToString();
+    remote_ = store->get();
     auto mortal = std::make_unique<MortalStore>(*std::move(store));
     store_ = mortal.get();
     stores_.Add(std::move(mortal));
@@ -87,14 +88,17 @@ class ServedMaps {
 
  private:
   Task<bool> End() {
+    co_await remote_->Close();  // Nor does it give back what it had adopted.
     co_await server_.Shutdown();
     co_await port_->server().Join();
+    co_await server_.Shutdown();  // What was just being opened.
     co_return true;
   }
 
   std::unique_ptr<PeerPort> port_;
   StoreSet stores_;
   MortalStore* store_ = nullptr;
+  RemoteStore* remote_ = nullptr;
   LocalMapOpener maps_;
   MapServer server_;
 };
