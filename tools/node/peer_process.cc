@@ -131,7 +131,8 @@ Task<void> PeerProcess::Stop(int64_t patience_ns) {
     if (patience_ns > 0) spdlog::warn("{} does not end: killed", name_);
     syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
   }
-  co_await watch_.Join();
+  // Not for the watch: it may be a successor's by then.
+  if (runs()) co_await exited_;
 }
 
 Task<void> KillPeers(Executor* executor, std::vector<FoundPeer> peers) {
