@@ -22,13 +22,16 @@ class CheckTree : public ::testing::Test {
   static constexpr SourceIndex kNodes = 2;
 
   CheckTree() {
-    stores_.Add(std::make_unique<MemoryStore>(env_));
     EXPECT_TRUE(env_.Run(store().AdoptLog(log_, 0)).ok());
     const Uuid store_uuid = store().info().uuid;
     root_.next_index = 3;
     root_.sources[kBlob] = {.owner = owner_, .epoch = 1, .store = store_uuid};
     root_.sources[kNodes] = {
         .type = SourceType::kNodes, .owner = owner_, .epoch = 1, .store = store_uuid};
+  }
+  bool AddStore() {
+    stores_.Add(std::make_unique<MemoryStore>(env_));
+    return true;
   }
   Store& store() { return stores_.at(0); }
 
@@ -70,6 +73,7 @@ class CheckTree : public ::testing::Test {
   TestEnv env_;
   Pace pace_{&env_};
   StoreSet stores_;
+  const bool has_store_ = AddStore();  // Before the writer, which writes to it.
   const Uuid owner_ = env_.NewUuid();
   const LogId log_ = LogId::Nodes(owner_, 1);
   Root root_;
