@@ -195,7 +195,7 @@ class PeerDeath(E2eTest):
         self.node.ok("close", "closed")
 
     def test_a_peer_can_be_replaced_on_purpose(self):
-        for victim in VICTIMS:
+        for victim in VICTIMS[1:]:  # A front end ends with its clients.
             writers, pid = self.start_writers(f"restart {victim}"), self.peers()[victim]["pid"]
             everybody = [w for some in writers.values() for w in some]
             self.node.ok("node", "restart", *victim.split())
