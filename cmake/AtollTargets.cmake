@@ -50,7 +50,8 @@ function(atoll_program name source)
 endfunction()
 
 # atoll_tests(PREFIX [DEPENDS targets...] [LABEL label] [TIMEOUT s]): one program for each *_test.cc
-# of this folder, one ctest entry a program.
+# of this folder, one ctest entry a program. These sources are not optimised, for that is most of the
+# time that it takes to build everything; what they test is, as are libraries for tests.
 function(atoll_tests prefix)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "DEPENDS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -65,6 +66,7 @@ function(atoll_tests prefix)
     set(target ${prefix}_${stem})
     add_executable(${target} ${source})
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    target_compile_options(${target} PRIVATE -O0 -g1)
     target_link_libraries(${target} PRIVATE ${ARG_DEPENDS} GTest::gtest GTest::gmock GTest::gtest_main)
     add_test(NAME ${target} COMMAND ${target})
     set_tests_properties(${target} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})

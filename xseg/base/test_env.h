@@ -69,8 +69,13 @@ class TestEnv : public Env {
     CHECK(out.has_value()) << "the task waits for something that never comes";
     return std::move(*out);
   }
+  void Run(Task<void> task) { Run(Ended(std::move(task))); }
 
  private:
+  static Task<bool> Ended(Task<void> task) {
+    co_await task;
+    co_return true;
+  }
   // Detached, so that nothing of it is left to run when the outcome is seen.
   template <typename T>
   static internal::Detached Store(Task<T> task, std::optional<T>* out) {

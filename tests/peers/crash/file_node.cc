@@ -38,7 +38,7 @@ Result<std::unique_ptr<FileNode>> FileNode::Start(RealEnv* env, const FileNodeOp
   identity.incarnation = options.incarnation;
   identity.node = "n";
   auto parts = std::make_unique<NodeParts>(&env->executor(), std::move(store), std::move(identity),
-                                           [env](auto task) { return env->Run(std::move(task)); });
+                                           [env](Task<void> task) { env->Run(std::move(task)); });
   std::unique_ptr<FileNode> node(new FileNode(env, std::move(parts)));
   for (const Uuid& life : before) {
     RETURN_IF_ERROR(env->Run(node->atoll().BuryPredecessor(life)));

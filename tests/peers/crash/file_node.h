@@ -24,6 +24,10 @@ class RealEnv {
     executor_.scheduler().RunReady();  // The end of what ran the task.
     return result;
   }
+  void Run(Task<void> task) {
+    executor_.RunUntilDone(std::move(task));
+    executor_.scheduler().RunReady();
+  }
   Uuid NewUuid() { return executor_.NewUuid(); }
   Executor& executor() { return executor_; }
 

@@ -45,7 +45,7 @@ class MapServerTest : public ::testing::Test {
   }
   TestEnv env_;
   MemoryStore store_{env_};
-  IsolatedPeers peers_{&env_, &store_, [this](auto task) { return env_.Run(std::move(task)); }};
+  IsolatedPeers peers_{&env_, &store_, [this](Task<void> task) { env_.Run(std::move(task)); }};
   std::unique_ptr<LocalAtoll> atoll_;
   Uuid uuid_;
   uint64_t handle_ = 0;

@@ -54,14 +54,9 @@ class MemoryModelWorld final : public World {
   void LetRun(uint64_t random, const TaskGroup& group) override {
     for (uint64_t steps = random % 200; steps > 0 && group.running() > 0; --steps) env_.Step();
   }
-  void Drive(Task<void> task) override { env_.Run(Ended(std::move(task))); }
+  void Drive(Task<void> task) override { env_.Run(std::move(task)); }
 
  private:
-  static Task<bool> Ended(Task<void> task) {
-    co_await task;
-    co_return true;
-  }
-
   TestEnv env_;
   MemoryWorld medium_;
   const int64_t max_delay_ns_;

@@ -6,13 +6,11 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "peers/store/filter/checked_filter.h"
 #include "peers/store/filter/forwarding_store.h"
 #include "peers/store/memory/memory_store.h"
 #include "peers/volumes/local_atoll.h"
@@ -23,10 +21,7 @@
 namespace atl {
 
 // ATOLL_SEED repeats one run of a randomised test.
-inline uint64_t SeedOr(uint64_t fallback) {
-  const char* text = std::getenv("ATOLL_SEED");
-  return text ? std::strtoull(text, nullptr, 0) : fallback;
-}
+uint64_t SeedOr(uint64_t fallback);
 
 // Calls functions around each call of a store.
 class HookFilter final : public ForwardingStore {
@@ -58,23 +53,8 @@ class HookFilter final : public ForwardingStore {
   }
 
  private:
-  Task<Status> Before(const StoreCall& call) override {
-    if (before) before(call);
-    if (stops && stops(call)) {
-      stops = nullptr;
-      stopped.Set();
-      co_await go;
-    }
-    if (Event* event = hold_before ? hold_before(call) : nullptr) co_await *event;
-    co_return fail ? fail(call) : OkStatus();
-  }
-  Task<Status> After(const StoreCall& call, Status outcome) override {
-    if (lose && outcome.ok()) outcome = lose(call);
-    const Hook hook = after;  // It may take itself away.
-    if (hook) hook(call);
-    if (Event* event = hold_after ? hold_after(call) : nullptr) co_await *event;
-    co_return outcome;
-  }
+  Task<Status> Before(const StoreCall& call) override;
+  Task<Status> After(const StoreCall& call, Status outcome) override;
 };
 
 struct NodeOptions {
@@ -87,25 +67,7 @@ struct NodeOptions {
 
 class MemoryNode {
  public:
-  MemoryNode(TestEnv* env, MemoryWorld* world, NodeOptions options = {}) : env_(env) {
-    MemoryStoreOptions memory;
-    memory.name = "default";
-    memory.world = world;
-    memory.min_delay_ns = options.max_delay_ns / 10;
-    memory.max_delay_ns = options.max_delay_ns;
-    auto store = std::make_unique<MemoryStore>(*env, memory);
-    store_ = store.get();
-    std::unique_ptr<Store> checked = std::make_unique<CheckedFilter>(std::move(store));
-    if (options.wrap) checked = options.wrap(std::move(checked));
-    auto filter = std::make_unique<HookFilter>(std::move(checked));
-    filter_ = filter.get();
-    NodeIdentity identity;
-    identity.incarnation = env->NewUuid();
-    identity.node = std::move(options.name);
-    identity.lease_term_ns = options.lease_term_ns;
-    parts_ = std::make_unique<NodeParts>(env, std::move(filter), std::move(identity),
-                                         [env](auto task) { return env->Run(std::move(task)); });
-  }
+  MemoryNode(TestEnv* env, MemoryWorld* world, NodeOptions options = {});
 
   LocalAtoll& atoll() { return parts_->atoll(); }
   MemoryStore& store() { return *store_; }
@@ -115,17 +77,12 @@ class MemoryNode {
 
   // Isolated: its mapper dies, and another one takes its place.
   bool has_peers() const { return parts_->has_peers(); }
-  void ReplaceMapper() {
-    parts_->ReplaceMapper([this](auto task) { return env_->Run(std::move(task)); });
-  }
+  void ReplaceMapper() { parts_->ReplaceMapper(); }
   // Everything is flushed and released.
-  Status Stop() { return env_->Run(atoll().Shutdown()); }
+  Status Stop();
   // As by kill -9: from now on its store takes nothing from it any more, so what its coroutines
   // still do on their way out has no effect. Devices are dropped before.
-  void Kill(int64_t late_ns = 0) {
-    store_->Die(late_ns);
-    (void)Stop();
-  }
+  void Kill(int64_t late_ns = 0);
 
  private:
   TestEnv* env_;
@@ -231,6 +188,7 @@ class HandsIn {
   Env* env_;
   LocalAtoll* atoll_;
 };
+extern template class HandsIn<TestEnv>;
 using Hands = HandsIn<TestEnv>;
 
 }  // namespace atl
