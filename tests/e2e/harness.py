@@ -181,6 +181,13 @@ class E2eTest(unittest.TestCase):
         self.nodes.append(node)
         return node
 
+    def node_with_two_stores(self):
+        """A started node; the second store is "far"."""
+        node = self.new_node()
+        with open(node.config, "a", encoding="utf-8") as file:
+            file.write("[store far]\ndriver = file\n")
+        return node.start()
+
     def started_node(self, name="node", settings=None):
         return self.new_node(name, settings).start()
 

@@ -51,10 +51,7 @@ class Survivor(Writer):
 class PeerDeath(E2eTest):
     def setUp(self):
         super().setUp()
-        self.node = self.new_node()
-        with open(self.node.config, "a", encoding="utf-8") as file:
-            file.write("[store far]\ndriver = file\n")
-        self.node.start()
+        self.node = self.node_with_two_stores()
         self.histories = {}
         # Name -> (history, point, whether it has to be there): what a snapshot has to show.
         self.snapshots = {}
@@ -195,7 +192,7 @@ class PeerDeath(E2eTest):
         self.node.ok("close", "closed")
 
     def test_a_peer_can_be_replaced_on_purpose(self):
-        for victim in VICTIMS[1:]:  # A front end ends with its clients.
+        for victim in VICTIMS:
             writers, pid = self.start_writers(f"restart {victim}"), self.peers()[victim]["pid"]
             everybody = [w for some in writers.values() for w in some]
             self.node.ok("node", "restart", *victim.split())

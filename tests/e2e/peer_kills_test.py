@@ -116,10 +116,7 @@ class Shared:
 class PeerKills(E2eTest):
     def setUp(self):
         super().setUp()
-        self.node = self.new_node()
-        with open(self.node.config, "a", encoding="utf-8") as file:
-            file.write("[store far]\ndriver = file\n")
-        self.node.start()
+        self.node = self.node_with_two_stores()
         self.histories = {}
         for name, store in (("near", "default"), ("far", "far")):
             self.node.ok("volume", "create", name, "--size", SIZE, "--store", store)

@@ -90,6 +90,7 @@ void PeerProcess::RunChild(std::span<const int> inherits, char** arguments) cons
 
 void PeerProcess::Adopt(FoundPeer peer) {
   exited_.Reset();
+  ++lives_;
   pid_ = peer.pid;
   process_ = std::move(peer.process);
   watch_.Run(Reap());
@@ -125,14 +126,13 @@ Task<void> PeerProcess::Reap() {
 
 Task<void> PeerProcess::Stop(int64_t patience_ns) {
   const int64_t end_ns = executor_->BootNs() + patience_ns;
+  const auto is_there = [this, life = lives_] { return life == lives_ && runs(); };
   if (runs()) syscall(SYS_pidfd_send_signal, process_.get(), SIGTERM, nullptr, 0);
-  while (runs() && executor_->BootNs() < end_ns) co_await executor_->Sleep(kStopNap);
-  if (runs()) {
-    if (patience_ns > 0) spdlog::warn("{} does not end: killed", name_);
-    syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
-  }
-  // Not for the watch: it may be a successor's by then.
-  if (runs()) co_await exited_;
+  while (is_there() && executor_->BootNs() < end_ns) co_await executor_->Sleep(kStopNap);
+  if (!is_there()) co_return;
+  if (patience_ns > 0) spdlog::warn("{} does not end: killed", name_);
+  syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
+  co_await exited_;
 }
 
 Task<void> KillPeers(Executor* executor, std::vector<FoundPeer> peers) {

@@ -45,7 +45,8 @@ class PeerProcess {
   Task<Status> Start(Fd heirloom = {});
   // One that runs already.
   void Adopt(FoundPeer peer);
-  // Asks it to end, and kills it if it has not within `patience_ns`.
+  // Asks the one that runs to end, and kills it if it has not within `patience_ns`. Its successor is
+  // left alone, however soon it comes.
   Task<void> Stop(int64_t patience_ns);
 
   const std::string& name() const { return name_; }
@@ -66,6 +67,7 @@ class PeerProcess {
   const PeerInheritance* inherited_ = nullptr;
   std::string name_;
   pid_t pid_ = 0;
+  uint32_t lives_ = 0;  // How many processes there were.
   Fd process_;
   Event exited_;
   std::string how_;
