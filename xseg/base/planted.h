@@ -18,7 +18,6 @@ enum class Bug : uint8_t {
   kLostEntry,        // A change of the map is acknowledged, and is not in the journal.
   kStaleGeneration,  // A header is changed by a holder that was sealed out.
   kPinWithoutFlush,  // A header names bytes that were not synced.
-  kNoWaitForLate,    // A blob is adopted while writes of its dead holder are in flight.
 };
 
 #ifdef ATOLL_PLANTED_BUGS

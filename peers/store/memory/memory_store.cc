@@ -7,7 +7,6 @@
 #include "peers/store/limits.h"
 #include "peers/store/memory/memory_flight.h"
 #include "peers/store/sha256.h"
-#include "xseg/base/planted.h"
 
 namespace atl {
 namespace {
@@ -114,8 +113,7 @@ Task<Status> MemoryStore::AdoptIn(Things& things, Make make, Id id, int64_t wait
     if (medium.sealed) co_return Status(Code::kFenced, Named(id) + " is sealed");
     if (medium.owner == instance_) co_return OkStatus();
     // As a kernel keeps the lock of a dead process while a request of it is in flight.
-    const bool landed = medium.in_flight == 0 || planted::Has(planted::Bug::kNoWaitForLate);
-    if (!world_.alive_.contains(medium.owner) && landed) {
+    if (!world_.alive_.contains(medium.owner) && medium.in_flight == 0) {
       medium.owner = instance_;
       co_return OkStatus();
     }
