@@ -209,6 +209,7 @@ Task<Result<GcReport>> MemoryAtoll::CollectGarbage(bool dry_run) {
 }
 
 Task<Result<CheckReport>> MemoryAtoll::Check(CheckSpec spec) {
+  if (spec.only) CO_RETURN_IF_ERROR(Find(*spec.only).status());
   CheckReport report;
   report.resources = spec.only ? 1 : by_name_.size();
   report.findings = check_findings;
@@ -220,6 +221,8 @@ Task<Result<CheckReport>> MemoryAtoll::Check(CheckSpec spec) {
 
 Task<Result<ScrubStatus>> MemoryAtoll::Scrub(ScrubSpec spec) {
   if (spec.action == ScrubAction::kStart) {
+    if (spec.rate < kMinScrubRate) co_return Status(Code::kInvalid, "this is too slow");
+    if (spec.only) CO_RETURN_IF_ERROR(Find(*spec.only).status());
     scrub = {.state = ScrubState::kRunning, .rate = spec.rate, .total_bytes = kMiB};
     if (spec.only) scrub.resource = spec.only->name;
   } else if (spec.action == ScrubAction::kCancel) {
