@@ -83,7 +83,8 @@ Result<std::vector<ChunkId>> ChunkDirs::List() const {
   for (const std::string& group_name : groups) {
     if (group_name.size() != 2) continue;
     const auto group = OpenDirAt(chunks_, group_name);
-    if (!group.ok()) continue;
+    if (group.code() == Code::kNotFound) continue;
+    if (!group.ok()) return group.status();  // A list with a gap would pass for a whole one.
     ASSIGN_OR_RETURN(const auto names, ListNames(*group));
     for (const std::string& name : names) {
       const auto id = ParseChunkName(name);
