@@ -33,7 +33,7 @@ std::vector<Fd> TakeDescriptors(msghdr* message) {
 
 Status SendDescriptors(int socket, ConstSpan bytes, std::span<const int> descriptors) {
   if (bytes.empty() || descriptors.size() > kMaxPassedDescriptors) {
-    return {Code::kInvalid, "a message with descriptors has bytes and at most 128 descriptors"};
+    return {Code::kInvalid, "a message with descriptors has bytes and at most 253 descriptors"};
   }
   ControlBuffer control;
   iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
@@ -58,7 +58,7 @@ Status SendDescriptors(int socket, ConstSpan bytes, std::span<const int> descrip
   return {};
 }
 
-Result<std::vector<Fd>> ReceiveDescriptors(int socket, MutSpan bytes) {
+Result<std::vector<Fd>> ReceiveDescriptors(int socket, MutSpan bytes, int flags) {
   ControlBuffer control;
   iovec part{bytes.data(), bytes.size()};
   msghdr message{};
@@ -68,7 +68,7 @@ Result<std::vector<Fd>> ReceiveDescriptors(int socket, MutSpan bytes) {
   message.msg_controllen = control.bytes.size();
   ssize_t got;
   do {
-    got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | flags);
   } while (got < 0 && errno == EINTR);
   if (got < 0) return Status::FromErrno(errno, "recvmsg with descriptors");
   std::vector<Fd> out = TakeDescriptors(&message);

@@ -14,13 +14,13 @@
 
 namespace atl {
 
-inline constexpr size_t kMaxPassedDescriptors = 128;
+inline constexpr size_t kMaxPassedDescriptors = 253;  // The kernel takes no more.
 
 // One message: `bytes` (at least one) with the descriptors.
 Status SendDescriptors(int socket, ConstSpan bytes, std::span<const int> descriptors);
 // Fills all of `bytes`, which came in one message; descriptors that come with it are closed on
-// exec.
-Result<std::vector<Fd>> ReceiveDescriptors(int socket, MutSpan bytes);
+// exec. `flags` as of recvmsg(2): MSG_PEEK gives descriptors of one's own, too.
+Result<std::vector<Fd>> ReceiveDescriptors(int socket, MutSpan bytes, int flags = 0);
 
 struct PeerCredentials {
   pid_t pid = 0;

@@ -22,6 +22,7 @@
 namespace atl {
 
 class MemoryWorld;
+class WitnessBox;
 
 struct StoreSpec {
   std::string name;    // By which volumes name it.
@@ -30,6 +31,8 @@ struct StoreSpec {
   // Shared by all stores that are given it, and outlives them. Null: each memory store is a world
   // of its own.
   MemoryWorld* memory_world = nullptr;
+  // Of a file store (FileStoreOptions).
+  WitnessBox* witnesses = nullptr;
 };
 
 // Opens the store; with `create` makes it if there is none. An unknown driver, filter or option is

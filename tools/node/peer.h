@@ -11,6 +11,7 @@
 
 #include "tools/config/node_config.h"
 #include "tools/node/heirloom.h"
+#include "tools/node/witness_boxes.h"
 #include "xseg/base/executor.h"
 #include "xseg/segment.h"
 
@@ -20,6 +21,7 @@ struct PeerHost {
   const NodeConfig& config;
   Executor& executor;
   Segment& segment;
+  const WitnessBoxes& witnesses;
   // Of a peer that takes the place of one that has died.
   std::optional<Heirloom> heirloom;
 };

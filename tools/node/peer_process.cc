@@ -55,11 +55,15 @@ Status PeerProcess::Fork(Fd ready_write, Fd heirloom) {
                                     std::to_string(estate.folder.get()),
                                     "--ledger-fd",
                                     std::to_string(estate.ledger.get()),
+                                    "--witnesses",
+                                    InheritSpecOf(estate.witnesses),
                                     "--daemon-pid",
                                     std::to_string(getpid()),
                                     "--ready-fd",
                                     std::to_string(ready_write.get())};
-  std::vector<int> inherits = {estate.folder.get(), estate.ledger.get(), ready_write.get()};
+  std::vector<int> inherits = DescriptorsOf(estate.witnesses);
+  inherits.insert(inherits.end(),
+                  {estate.folder.get(), estate.ledger.get(), ready_write.get()});
   if (heirloom.valid()) {
     words.insert(words.end(), {"--heirloom-fd", std::to_string(heirloom.get())});
     inherits.push_back(heirloom.get());
@@ -71,6 +75,7 @@ Status PeerProcess::Fork(Fd ready_write, Fd heirloom) {
   if (child < 0) return Status::FromErrno(errno, "fork");
   if (child == 0) RunChild(inherits, arguments.data());
   exited_.Reset();
+  ++lives_;
   pid_ = child;
   process_ = Fd(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
   CHECK(process_.valid()) << "pidfd_open of a child of ours";

@@ -66,7 +66,13 @@ class StorePeerProgram final : public Peer {
       : host_(host), config_(config) {}
 
   Task<Status> Start() override {
-    CO_ASSIGN_OR_RETURN(store_, OpenConfiguredStore(host_.config, config_, host_.executor));
+    const auto box = host_.witnesses.find(config_.name);
+    if (box != host_.witnesses.end()) {
+      CO_ASSIGN_OR_RETURN(WitnessBox::Ends ends, box->second.Duplicate());
+      CO_ASSIGN_OR_RETURN(witnesses_, WitnessBox::Open(std::move(ends)));
+    }
+    CO_ASSIGN_OR_RETURN(
+        store_, OpenConfiguredStore(host_.config, config_, host_.executor, witnesses_.get()));
     CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, StorePeer(config_), kPeerBuffers));
     CO_ASSIGN_OR_RETURN(keeper_, SupervisorKeeper::Make(&port_->client()));
     server_ = std::make_unique<StoreServer>(store_.get(), keeper_.get());
@@ -83,6 +89,7 @@ class StorePeerProgram final : public Peer {
  private:
   PeerHost host_;
   const StoreConfig& config_;
+  std::unique_ptr<WitnessBox> witnesses_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<PeerPort> port_;
   std::unique_ptr<SupervisorKeeper> keeper_;

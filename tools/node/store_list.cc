@@ -49,13 +49,16 @@ void Remember(const KnownStore& place, const Uuid& uuid) {
 }  // namespace
 
 Result<std::unique_ptr<Store>> OpenConfiguredStore(const NodeConfig& config,
-                                                   const StoreConfig& store, Executor& executor) {
+                                                   const StoreConfig& store, Executor& executor,
+                                                   WitnessBox* witnesses) {
   const KnownStore place(config, store);
   Uuid known;
   if (HasPlace(store)) {
     ASSIGN_OR_RETURN(known, place.Read());
   }
-  auto opened = OpenStore(ToSpec(store), executor, /*create=*/known.is_zero());
+  StoreSpec spec = ToSpec(store);
+  spec.witnesses = witnesses;
+  auto opened = OpenStore(spec, executor, /*create=*/known.is_zero());
   if (opened.code() == Code::kNotFound && !known.is_zero()) {
     return place.Refuse(known, "holds no store");
   }

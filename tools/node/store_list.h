@@ -11,9 +11,13 @@
 
 namespace atl {
 
+class WitnessBox;
+
 // One of them, which is made if its place is empty and this node has never known a store there.
+// `witnesses` as of StoreSpec.
 Result<std::unique_ptr<Store>> OpenConfiguredStore(const NodeConfig& config,
-                                                   const StoreConfig& store, Executor& executor);
+                                                   const StoreConfig& store, Executor& executor,
+                                                   WitnessBox* witnesses = nullptr);
 // Whether its driver, its filters and their options are understood; opens nothing.
 Status CheckConfiguredStore(const StoreConfig& store, Executor& executor);
 // What it is besides a place: the default, the catalog.

@@ -63,12 +63,15 @@ Result<BlobSet::Adopted*> BlobSet::Mine(const BlobId& id) {
 }
 
 Status BlobSet::PoisonOf(const BlobId& id) const {
-  const auto found = poisoned_.find(id);
-  return found == poisoned_.end() ? OkStatus() : found->second;
+  const auto found = given_up_.find(id);
+  return found == given_up_.end() ? OkStatus() : found->second.poison;
 }
 
 Status BlobSet::Poison(Adopted* mine, Status status) {
-  if (mine->poison.ok()) mine->poison = status.With("after a failed sync");
+  if (mine->poison.ok()) {
+    mine->poison = status.With("after a failed sync");
+    mine->witnesses.NoteFailure(context_);
+  }
   return status;
 }
 
@@ -111,6 +114,7 @@ Task<Status> BlobSet::Adopt(BlobId id, int64_t wait_ns) {
       mine->path = mine->blob.dir.path;
       // What earlier instances wrote may not be durable either.
       mine->dirty = mine->blob.files;
+      co_await AskWitnesses(mine.get());
       adopted_[id] = std::move(mine);
       break;
     }
@@ -127,6 +131,16 @@ Task<Status> BlobSet::Adopt(BlobId id, int64_t wait_ns) {
   co_return status;
 }
 
+// Bytes may be lost that a process before this one has acknowledged.
+Task<void> BlobSet::AskWitnesses(Adopted* mine) {
+  std::vector<std::string> names;
+  for (uint32_t index = 0; index < kMaxBlobFiles; ++index) {
+    if (mine->blob.files.test(index)) names.push_back(std::to_string(index));
+  }
+  const Status status = co_await mine->witnesses.Ask(context_, mine->blob.dir, std::move(names));
+  if (!status.ok()) (void)Poison(mine, status);
+}
+
 Task<void> BlobSet::Disown(BlobId id) {
   const Running running(context_);
   Adopted* mine = FindAdopted(id);
@@ -136,7 +150,11 @@ Task<void> BlobSet::Disown(BlobId id) {
   table_.CloseAll(id, true);
   const auto gone = std::move(adopted_[id]);
   adopted_.erase(id);
-  if (!gone->poison.ok()) poisoned_.emplace(id, gone->poison);
+  if (gone->poison.ok()) {
+    gone->witnesses.Forget(context_);
+  } else {
+    given_up_.emplace(id, GivenUp{gone->poison, std::move(gone->witnesses)});
+  }
   gone->idle.NotifyAll();
 }
 
@@ -154,14 +172,17 @@ Task<Status> BlobSet::Remove(BlobId id) {
   const Running running(context_);
   CO_RETURN_IF_ERROR(context_.Alive());
   co_await Disown(id);
-  poisoned_.erase(id);
+  if (auto given_up = given_up_.extract(id)) given_up.mapped().witnesses.Forget(context_);
   table_.CloseAll(id, false);
+  context_.SettleWitnesses();
   const auto work = [this, id] {
     const Status status = RemoveBlobDir(context_.blobs, context_.tmp, id);
     if (status.ok()) context_.reserve.Refill();
     return status;
   };
-  co_return co_await context_.executor.Offload(work);
+  const Status status = co_await context_.executor.Offload(work);
+  context_.SettleWitnesses();
+  co_return status;
 }
 
 void BlobSet::CloseAll() {
@@ -199,6 +220,7 @@ Task<Result<Pin>> BlobSet::OpenForWriting(BlobId id, Adopted* mine, uint32_t ind
   CO_ASSIGN_OR_RETURN(Fd fd, co_await context_.executor.Offload(work));
   if (fresh) ++mine->entries_made;
   mine->blob.files.set(index);
+  co_await mine->witnesses.Keep(context_, mine->blob.dir, std::to_string(index));
   co_return Pin(table_.Insert(key, std::move(fd)));
 }
 

@@ -18,6 +18,7 @@
 #include "peers/store/file/blob_dir.h"
 #include "peers/store/file/context.h"
 #include "peers/store/file/file_table.h"
+#include "peers/store/file/witnesses.h"
 
 namespace atl {
 
@@ -47,6 +48,7 @@ class BlobSet {
     AdoptedBlob blob;
     std::string path;
     Status poison;
+    Witnesses witnesses;
     BlobFileSet dirty;
     // Directory entries: how many times some were made, one of them by whomever was here before,
     // and how many of those times a sync that has ended covers.
@@ -57,6 +59,11 @@ class BlobSet {
     Signal idle;
     Mutex opening;
     Mutex syncing;
+  };
+  // Disowned since it was poisoned.
+  struct GivenUp {
+    Status poison;
+    Witnesses witnesses;
   };
   // Keeps an adopted blob from being disowned while it lives.
   class Use;
@@ -69,6 +76,7 @@ class BlobSet {
   Task<Result<Pin>> OpenForWriting(BlobId id, Adopted* mine, uint32_t index);
   // Only an adopted blob, `mine`, has files that are open for writing.
   OpenFile* FindReadable(const BlobId& id, uint32_t index, const Adopted* mine);
+  Task<void> AskWitnesses(Adopted* mine);
   Task<void> SyncOldest();
   Task<int> ChangeRange(int fd, int mode, ByteRange range);
   Task<Status> ZeroPart(BlobId id, Adopted* mine, uint32_t index, ByteRange part,
@@ -83,7 +91,7 @@ class BlobSet {
   FileContext& context_;
   FileTable table_;
   std::unordered_map<BlobId, std::unique_ptr<Adopted>> adopted_;
-  std::unordered_map<BlobId, Status> poisoned_;  // Those that were disowned since.
+  std::unordered_map<BlobId, GivenUp> given_up_;
   std::set<BlobId> adopting_;
   Signal adopt_ended_;
 };

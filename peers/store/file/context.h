@@ -11,6 +11,7 @@
 #include "peers/store/file/posix.h"
 #include "peers/store/file/space_reserve.h"
 #include "peers/store/store.h"
+#include "peers/store/witness_box.h"
 #include "xseg/base/executor.h"
 #include "xseg/base/sync.h"
 
@@ -25,11 +26,16 @@ struct FileContext {
   Capabilities can;
   SpaceReserve reserve;
   size_t max_open_files = 0;
+  WitnessBox* witnesses = nullptr;  // Null: nobody takes this process's place when it dies.
+  bool lacks_witnesses = false;     // It was told that some could not be kept.
 
   bool closed = false;
   uint64_t running = 0;
   Signal idle;
 
+  void SettleWitnesses() {
+    if (witnesses != nullptr) (void)witnesses->Settle();  // What stays is tried again.
+  }
   IoRing& ring() { return executor.ring(); }
   Status Alive() const {
     if (!closed) [[likely]]

@@ -253,6 +253,7 @@ Result<uint64_t> SweepTmp(const Dir& tmp, bool dry_run) {
 
 Task<Result<uint64_t>> FileStore::Sweep(bool dry_run) {
   const uint64_t closed = dry_run ? 0 : blobs_.CloseRemoved();
+  if (!dry_run) context_->SettleWitnesses();
   const auto work = [this, dry_run]() -> Result<uint64_t> {
     ASSIGN_OR_RETURN(const uint64_t records, records_.Sweep(dry_run));
     ASSIGN_OR_RETURN(const uint64_t temporaries, SweepTmp(context_->tmp, dry_run));

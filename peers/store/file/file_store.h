@@ -29,6 +29,9 @@ struct FileStoreOptions {
   uint64_t reserve_bytes = SpaceReserve::kDefaultBytes;
   // Open files of blobs that are kept; more only while they are in use or unsynced.
   size_t max_open_files = kDefaultOpenFiles;
+  // For who takes the place of this process if it dies, and from whom it has taken that; outlives
+  // the store.
+  WitnessBox* witnesses = nullptr;
 
   static constexpr size_t kDefaultOpenFiles = 4'096;
 };

@@ -48,9 +48,14 @@ Result<LogSet::Adopted*> LogSet::Mine(const LogId& id) {
   return mine;
 }
 
+void LogSet::Poison(Adopted* mine, const Status& status) {
+  mine->poison = status.With("after a failed sync");
+  mine->witnesses.NoteFailure(context_);
+}
+
 Status LogSet::PoisonOf(const LogId& id) const {
-  const auto found = poisoned_.find(id);
-  return found == poisoned_.end() ? OkStatus() : found->second;
+  const auto found = given_up_.find(id);
+  return found == given_up_.end() ? OkStatus() : found->second.poison;
 }
 
 // Null: somebody holds it.
@@ -102,7 +107,13 @@ Task<Status> LogSet::Adopt(LogId id, int64_t wait_ns) {
       break;
     }
     if (*tried) {
-      adopted_[id] = *std::move(tried);
+      std::unique_ptr<Adopted> mine = *std::move(tried);
+      const std::string name = FileNameOf(id);
+      std::vector<std::string> names = {name};
+      const Status told = co_await mine->witnesses.Ask(context_, context_.logs, std::move(names));
+      if (!told.ok()) Poison(mine.get(), told);
+      co_await mine->witnesses.Keep(context_, context_.logs, name);
+      adopted_[id] = std::move(mine);
       break;
     }
     const int64_t left_ns = deadline_ns - context_.executor.BootNs();
@@ -126,7 +137,11 @@ Task<void> LogSet::Disown(LogId id) {
   while (mine->in_flight > 0) co_await mine->idle;
   const auto gone = std::move(adopted_[id]);
   adopted_.erase(id);
-  if (!gone->poison.ok()) poisoned_.emplace(id, gone->poison);
+  if (gone->poison.ok()) {
+    gone->witnesses.Forget(context_);
+  } else {
+    given_up_.emplace(id, GivenUp{gone->poison, std::move(gone->witnesses)});
+  }
   gone->idle.NotifyAll();
 }
 
@@ -152,7 +167,8 @@ Task<Status> LogSet::Remove(LogId id) {
   const Running running(context_);
   CO_RETURN_IF_ERROR(context_.Alive());
   co_await Disown(id);
-  poisoned_.erase(id);
+  if (auto given_up = given_up_.extract(id)) given_up.mapped().witnesses.Forget(context_);
+  context_.SettleWitnesses();
   const auto work = [this, id]() -> Status {
     const std::string name = FileNameOf(id), path = context_.logs.PathOf(name);
     ASSIGN_OR_RETURN(const Fd fd, OpenForReading(id));
@@ -163,7 +179,9 @@ Task<Status> LogSet::Remove(LogId id) {
     context_.reserve.Refill();
     return {};
   };
-  co_return co_await context_.executor.Offload(work);
+  const Status status = co_await context_.executor.Offload(work);
+  context_.SettleWitnesses();
+  co_return status;
 }
 
 // --- Space ---------------------------------------------------------------------------------------
@@ -268,7 +286,7 @@ Task<Status> LogSet::Sync(LogId id) {
     status = co_await context_.executor.Offload(work);
     mine->entry_dirty = !status.ok();
   }
-  if (!status.ok()) mine->poison = status.With("after a failed sync");
+  if (!status.ok()) Poison(mine, status);
   co_return status;
 }
 

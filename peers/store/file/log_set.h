@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "peers/store/file/context.h"
+#include "peers/store/file/witnesses.h"
 
 namespace atl {
 
@@ -38,24 +39,31 @@ class LogSet {
     uint64_t end = 0;
     bool entry_dirty = true;
     Status poison;
+    Witnesses witnesses;
     uint64_t in_flight = 0;
     bool leaving = false;
     Signal idle;
     Mutex appending;  // Appends go one after the other; so do cuts.
     Mutex syncing;
   };
+  // Disowned since it was poisoned.
+  struct GivenUp {
+    Status poison;
+    Witnesses witnesses;
+  };
   class Use;
 
   Adopted* FindAdopted(const LogId& id);
   Result<Adopted*> Mine(const LogId& id);
   Result<std::unique_ptr<Adopted>> TryAdopt(const LogId& id) const;
+  void Poison(Adopted* mine, const Status& status);
   // Why this instance may not have the log any more, or ok.
   Status PoisonOf(const LogId& id) const;
   Result<Fd> OpenForReading(const LogId& id) const;
 
   FileContext& context_;
   std::unordered_map<LogId, std::unique_ptr<Adopted>> adopted_;
-  std::unordered_map<LogId, Status> poisoned_;  // Those that were disowned since.
+  std::unordered_map<LogId, GivenUp> given_up_;
   std::set<LogId> adopting_;
   Signal adopt_ended_;
 };

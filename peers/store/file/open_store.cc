@@ -88,6 +88,7 @@ Result<std::unique_ptr<FileStore>> FileStore::Open(Executor& executor, FileStore
   auto context = std::make_unique<FileContext>(executor);
   context->name = options.name;
   context->max_open_files = options.max_open_files;
+  context->witnesses = options.witnesses;
   ASSIGN_OR_RETURN(context->root, OpenRoot(options));
   Status marker = CheckMarker(context->root);
   const bool make = marker.code() == Code::kNotFound && options.create;

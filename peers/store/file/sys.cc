@@ -47,9 +47,9 @@ off_t Off(uint64_t offset) { return static_cast<off_t>(offset); }
 
 std::string_view NameOf(Op op) {
   static constexpr std::string_view kNames[kOps] = {
-      "open",     "mkdir",  "link",      "unlink", "rename",   "write", "allocate",
-      "truncate", "copy",   "set-flags", "sync",   "read",     "seek",  "extents",
-      "stat",     "access", "list",      "lock",   "get-flags"};
+      "open",     "mkdir",  "link",      "unlink", "rename",    "write", "allocate",
+      "truncate", "copy",   "set-flags", "sync",   "read",      "seek",  "extents",
+      "stat",     "access", "list",      "lock",   "get-flags", "await"};
   return kNames[static_cast<size_t>(op)];
 }
 
@@ -136,6 +136,11 @@ int SetFlags(int fd, int flags, Site site) {
 
 int Fsync(int fd, Site site) {
   return Do({.op = Op::kSync, .site = site, .fd = fd}, [&](uint64_t) { return fsync(fd); });
+}
+
+int AwaitWriteback(int fd, Site site) {
+  return Do({.op = Op::kAwait, .site = site, .fd = fd},
+            [&](uint64_t) { return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE); });
 }
 
 // --- Looking -------------------------------------------------------------------------------------

@@ -61,8 +61,9 @@ enum class Op : uint8_t {
   kList,
   kLock,
   kGetFlags,
+  kAwait,
 };
-inline constexpr size_t kOps = static_cast<size_t>(Op::kGetFlags) + 1;
+inline constexpr size_t kOps = static_cast<size_t>(Op::kAwait) + 1;
 std::string_view NameOf(Op op);
 
 struct Call {
@@ -123,6 +124,10 @@ int Ftruncate(int fd, uint64_t size, Site site = Site::current());
 ssize_t CopyFileRange(int from, int to, ByteRange range, Site site = Site::current());
 int SetFlags(int fd, int flags, Site site = Site::current());
 int Fsync(int fd, Site site = Site::current());
+
+// Until what is being written back has been; fails if bytes could not be since the description was
+// opened, and was not told so before.
+int AwaitWriteback(int fd, Site site = Site::current());
 
 ssize_t Pread(int fd, MutSpan out, uint64_t offset, Site site = Site::current());
 // Only what the page cache has; EAGAIN where it has nothing.

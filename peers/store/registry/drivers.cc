@@ -47,7 +47,8 @@ OpenedStore OpenFile(const OpenContext& context, StoreOptions& options) {
       .path = options.Text("path", ""),
       .create = context.create,
       .reserve_bytes = options.Number("reserve", SpaceReserve::kDefaultBytes),
-      .max_open_files = options.Number("max_open_files", FileStoreOptions::kDefaultOpenFiles)};
+      .max_open_files = options.Number("max_open_files", FileStoreOptions::kDefaultOpenFiles),
+      .witnesses = context.config.witnesses};
   if (options.Flag("direct", false)) {
     options.Fail("direct", {Code::kUnsupported, "direct I/O is not built yet"});
   }
