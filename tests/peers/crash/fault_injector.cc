@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/peers/crash/fault_injector.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -20,6 +21,11 @@ bool CanBeShort(const sys::Call& call) {
   using sys::Op;
   const bool moves = call.op == Op::kRead || call.op == Op::kWrite || call.op == Op::kCopy;
   return moves && call.length > 1;
+}
+
+// Space is taken everywhere; to punch and to zero is not given to each file system.
+bool IsPlainReserve(const sys::Call& call) {
+  return call.op == sys::Op::kAllocate && (call.flags & ~FALLOC_FL_KEEP_SIZE) == 0;
 }
 
 }  // namespace
@@ -55,6 +61,7 @@ std::optional<int64_t> FaultInjector::Before(sys::Call& call) {
     if (plan_->fault == Fault::kInterrupted) return -EINTR;
     call.length /= 2;
   }
+  if (lacking_.contains(call.op) && !IsPlainReserve(call)) return -EOPNOTSUPP;
   if (call.op == sys::Op::kSync) return 0;
   return std::nullopt;
 }

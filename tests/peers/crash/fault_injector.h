@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "peers/store/file/sys.h"
@@ -52,6 +53,8 @@ class FaultInjector final : public sys::Watcher {
     uint64_t long_calls = 0;
   };
   const std::map<FaultSite, Count>& counts() const { return counts_; }
+  // The file system cannot do such calls at all.
+  void Lack(std::set<sys::Op> ops) { lacking_ = std::move(ops); }
   bool fired() const;
 
   std::optional<int64_t> Before(sys::Call& call) override;
@@ -61,6 +64,7 @@ class FaultInjector final : public sys::Watcher {
   mutable std::mutex mutex_;
   std::optional<FaultPlan> plan_;
   bool fired_ = false;
+  std::set<sys::Op> lacking_;
   std::map<FaultSite, Count> counts_;
 };
 

@@ -69,7 +69,7 @@ std::string FaultRun::Part(const Step& step, const std::function<Status()>& act)
   return Again(step, act);
 }
 
-std::string FaultRun::Play(bool to_the_end) {
+std::string FaultRun::PlaySteps(bool to_the_end) {
   int after = 0;
   for (const Step& step : Story(env_)) {
     step.begin(known_);

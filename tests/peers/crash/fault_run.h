@@ -28,13 +28,15 @@ class FaultRun {
         player_(env, {.path = std::move(root), .create = true, .reserve_bytes = 2 * kMiB},
                 env->NewUuid()) {}
 
-  // What is wrong, or nothing. Ends a few steps after the fault; `to_the_end`: plays them all.
-  std::string Play(bool to_the_end);
+  // What is wrong, or nothing. Ends a few steps after the fault.
+  std::string Play() { return PlaySteps(false); }
+  std::string PlayAll() { return PlaySteps(true); }
   FaultOutcome outcome() const { return outcome_; }
   // What the step that failed has said.
   const Status& heard() const { return heard_; }
 
  private:
+  std::string PlaySteps(bool to_the_end);
   Status Look();
   std::string Part(const Step& step, const std::function<Status()>& act);
   std::string Again(const Step& step, const std::function<Status()>& act);
