@@ -18,6 +18,7 @@
 
 #include "peers/store/store.h"
 #include "xseg/base/executor.h"
+#include "xseg/base/fd.h"
 
 namespace atl {
 
@@ -33,11 +34,18 @@ struct StoreSpec {
   MemoryWorld* memory_world = nullptr;
   // Of a file store (FileStoreOptions).
   WitnessBox* witnesses = nullptr;
+  // Where a store of driver memory is, so that it outlives this process (MakeMemoryPlace). Empty:
+  // in this process.
+  std::string memory_place = {};
 };
 
 // Opens the store; with `create` makes it if there is none. An unknown driver, filter or option is
 // kInvalid, naming it and what there is. Blocks; for the start of a program.
 Result<std::unique_ptr<Store>> OpenStore(const StoreSpec& config, Executor& executor, bool create);
+
+// A file system in memory for a store of driver memory. It is gone when the last descriptor of it
+// is closed. kPermission without the right to mount.
+Result<Fd> MakeMemoryPlace(const StoreSpec& config);
 
 // For `--help` and for completion.
 std::vector<std::string> StoreDrivers();

@@ -191,6 +191,26 @@ class PeerDeath(E2eTest):
                 "volume", "show", "closed")["open"], 10)
         self.node.ok("close", "closed")
 
+    def test_a_store_in_memory_outlives_its_process(self):
+        node = self.new_node("memory")
+        with open(node.config, "w", encoding="utf-8") as file:
+            file.write(f"[node]\nplacement = {PLACEMENT}\n[store default]\ndriver = memory\n")
+        node.start()
+        node.ok("volume", "create", "v", "--size", "1M")
+        with Client(node.socket, "v") as client:
+            client.write(4096, QUIET)
+            if not VICTIMS:
+                return  # With a fused node it is gone.
+            for victims in ([NEAR], ["atolld"], [NEAR, "atolld"]):
+                pids = {p["name"]: p["pid"] for p in node.status()["peers"]} | {"atolld": node.pid}
+                leftovers.kill_and_wait([pids[victim] for victim in victims])
+                if "atolld" in victims:
+                    node.start()
+                self.assertEqual(client.read(4096, len(QUIET)), QUIET)
+                client.write(0, bytes(4096))
+                client.flush()
+        node.ok("check")
+
     def test_a_peer_can_be_replaced_on_purpose(self):
         for victim in VICTIMS:
             writers, pid = self.start_writers(f"restart {victim}"), self.peers()[victim]["pid"]

@@ -6,9 +6,11 @@ In an isolated node any peer but the front end may die, and a client sees a paus
 lost, and what concurrent connections see of one place can have happened in one order. A fused node
 is one process: it is started again, and clients that reconnect, as QEMU does, go on likewise.
 
-ATOLL_KILLS is how many kills there are, ATOLL_KILL_SECONDS how long they take together."""
+ATOLL_KILLS is how many kills there are, ATOLL_KILL_SECONDS how long they take together, ATOLL_FREEZES
+how many processes are frozen for a moment."""
 import os
 import random
+import signal
 import statistics
 import threading
 import time
@@ -20,6 +22,7 @@ from nbd_client import FLUSH, READ, WRITE, Client, Lost, NbdError, ReconnectingC
 from register import Register
 
 KILLS = int(os.environ.get("ATOLL_KILLS") or 40)
+FREEZES = int(os.environ.get("ATOLL_FREEZES") or 30)
 SECONDS = float(os.environ.get("ATOLL_KILL_SECONDS") or 12)
 SIZE = 16 * MIB
 SECTORS = SIZE // SECTOR
@@ -247,19 +250,37 @@ class PeerKills(E2eTest):
               f"{sum(c.done for c in registers)} register operations without an error; "
               f"{self.verbs['ok']} snapshots made, {self.verbs['failed']} refused", flush=True)
 
-    def test_clients_see_a_pause_and_no_error_when_processes_are_killed(self):
+    def freeze_one(self):
+        """A process of the node stands still for a moment; in one of three cases another one is
+        killed meanwhile, which has to wait for it, or be waited for."""
+        pids = (self.pids_of_peers() if ISOLATED else {}) | {"atolld": self.node.pid}
+        name = self.random.choice(sorted(pids))
+        try:
+            os.kill(pids[name], signal.SIGSTOP)
+        except ProcessLookupError:
+            return
+        time.sleep(self.random.uniform(0.01, 0.25))
+        victims = [v for v in VICTIMS if v != name and v != "atolld" and v in pids]
+        if ISOLATED and self.random.random() < 0.33:
+            leftovers.kill_and_wait([pids[self.random.choice(victims)]])
+            time.sleep(self.random.uniform(0, 0.1))
+        os.kill(pids[name], signal.SIGCONT)
+
+    def under_load(self, act):
+        """What `act` does costs clients some time, and nothing else."""
         load, registers, shared, prober = self.start_load()
         self.wait_until("the load", lambda: all(w.acknowledged > 20 for w in load))
         stop = threading.Event()
         verbs = threading.Thread(target=self.verbs_meanwhile, args=[stop])
         verbs.start()
-        kills = self.kill_many()
+        kills = act()
         time.sleep(0.3)
         stop.set()
         verbs.join(60)
         self.assertFalse(verbs.is_alive(), "a verb hangs")
         self.check_clients(load + registers + [prober])
-        self.report(kills, prober, load, registers)
+        if kills:
+            self.report(kills, prober, load, registers)
         for place, register in enumerate(shared.registers):
             self.assertEqual(register.problems(), [], f"register {place}")
         self.check_content()
@@ -267,6 +288,16 @@ class PeerKills(E2eTest):
         self.node.stop()
         self.node.start()
         self.check_content()
+
+    def test_clients_see_a_pause_and_no_error_when_processes_are_killed(self):
+        self.under_load(self.kill_many)
+
+    def test_a_process_that_is_frozen_costs_its_clients_that_while(self):
+        def freeze_many():
+            for _ in range(FREEZES):
+                self.freeze_one()
+                time.sleep(self.random.uniform(0, 0.1))
+        self.under_load(freeze_many)
 
 
 if __name__ == "__main__":

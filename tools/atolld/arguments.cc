@@ -43,8 +43,8 @@ po::options_description Options(Arguments* arguments) {
        "of a peer: the state folder, locked")  //
       ("ledger-fd", po::value(&arguments->peer.ledger_fd)->value_name("FD"),
        "of a peer: what stores hold")  //
-      ("witnesses", po::value(&arguments->peer.witnesses)->value_name("FDS"),
-       "of a peer: descriptors that know of failed writes to files of stores")  //
+      ("stores", po::value(&arguments->peer.stores)->value_name("FDS"),
+       "of a peer: what outlives the processes of stores")  //
       ("daemon-pid", po::value(&arguments->peer.daemon_pid)->value_name("PID"),
        "of a peer: the daemon that starts it")  //
       ("heirloom-fd", po::value(&arguments->peer.heirloom_fd)->value_name("FD"),

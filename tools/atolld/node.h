@@ -27,7 +27,7 @@ struct PeerArguments {
   std::string segment;  // As of SegmentFds::FromInheritSpec.
   int folder_fd = -1;   // The rest of the Estate (tools/node/rendezvous.h).
   int ledger_fd = -1;
-  std::string witnesses;
+  std::string stores;
   int daemon_pid = 0;  // Who starts it.
   int ready_fd = -1;   // Where to say "ready" or what went wrong.
   // It takes the place of one that has died, and what that one had adopted is in this file

@@ -147,7 +147,7 @@ Task<Status> IsolatedNode::BeginAnew() {
   CO_ASSIGN_OR_RETURN(estate_.segment, segment_->fds().Duplicate());
   CO_ASSIGN_OR_RETURN(ledger_, Ledger::Create());
   estate_.ledger = Fd(fcntl(ledger_->fd(), F_DUPFD_CLOEXEC, 0));
-  CO_ASSIGN_OR_RETURN(estate_.witnesses, MakeWitnessBoxes(config_));
+  CO_ASSIGN_OR_RETURN(estate_.stores, MakeRemains(config_));
   CO_RETURN_IF_ERROR(OpenPorts());
   for (const auto& peer : peers_) {
     CO_RETURN_IF_ERROR(co_await StartPeer(peer.get(), {}));

@@ -11,7 +11,7 @@
 
 #include "tools/config/node_config.h"
 #include "tools/node/heirloom.h"
-#include "tools/node/witness_boxes.h"
+#include "tools/node/store_remains.h"
 #include "xseg/base/executor.h"
 #include "xseg/segment.h"
 
@@ -21,7 +21,7 @@ struct PeerHost {
   const NodeConfig& config;
   Executor& executor;
   Segment& segment;
-  const WitnessBoxes& witnesses;
+  const AllRemains& stores;
   // Of a peer that takes the place of one that has died.
   std::optional<Heirloom> heirloom;
 };

@@ -52,12 +52,12 @@ Status Run(const NodeConfig& config, const PeerArguments& arguments, ReadyNotifi
   ASSIGN_OR_RETURN(SegmentFds fds, estate.segment.Duplicate());
   estate.folder = Fd(arguments.folder_fd);
   estate.ledger = Fd(arguments.ledger_fd);
-  ASSIGN_OR_RETURN(estate.witnesses, WitnessBoxesFromSpec(arguments.witnesses));
+  ASSIGN_OR_RETURN(estate.stores, RemainsFromSpec(arguments.stores));
   ASSIGN_OR_RETURN(const std::unique_ptr<Segment> segment, Segment::Attach(std::move(fds)));
   Executor executor;
   Event stop;
   const StopSignals signals(executor, [&stop](int) { stop.Set(); });
-  PeerHost host{config, executor, *segment, estate.witnesses, std::nullopt};
+  PeerHost host{config, executor, *segment, estate.stores, std::nullopt};
   if (arguments.heirloom_fd >= 0) {
     const Fd file(arguments.heirloom_fd);
     ASSIGN_OR_RETURN(host.heirloom, ReadHeirloomFile(file.get()));

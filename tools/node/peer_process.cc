@@ -55,15 +55,14 @@ Status PeerProcess::Fork(Fd ready_write, Fd heirloom) {
                                     std::to_string(estate.folder.get()),
                                     "--ledger-fd",
                                     std::to_string(estate.ledger.get()),
-                                    "--witnesses",
-                                    InheritSpecOf(estate.witnesses),
+                                    "--stores",
+                                    InheritSpecOf(estate.stores),
                                     "--daemon-pid",
                                     std::to_string(getpid()),
                                     "--ready-fd",
                                     std::to_string(ready_write.get())};
-  std::vector<int> inherits = DescriptorsOf(estate.witnesses);
-  inherits.insert(inherits.end(),
-                  {estate.folder.get(), estate.ledger.get(), ready_write.get()});
+  std::vector<int> inherits = DescriptorsOf(estate.stores);
+  inherits.insert(inherits.end(), {estate.folder.get(), estate.ledger.get(), ready_write.get()});
   if (heirloom.valid()) {
     words.insert(words.end(), {"--heirloom-fd", std::to_string(heirloom.get())});
     inherits.push_back(heirloom.get());

@@ -45,8 +45,8 @@ class PeerProcess {
   Task<Status> Start(Fd heirloom = {});
   // One that runs already.
   void Adopt(FoundPeer peer);
-  // Asks the one that runs to end, and kills it if it has not within `patience_ns`. Its successor is
-  // left alone, however soon it comes.
+  // Asks the one that runs to end, and kills it if it has not within `patience_ns`. Its successor
+  // is left alone, however soon it comes.
   Task<void> Stop(int64_t patience_ns);
 
   const std::string& name() const { return name_; }

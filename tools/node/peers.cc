@@ -66,13 +66,16 @@ class StorePeerProgram final : public Peer {
       : host_(host), config_(config) {}
 
   Task<Status> Start() override {
-    const auto box = host_.witnesses.find(config_.name);
-    if (box != host_.witnesses.end()) {
-      CO_ASSIGN_OR_RETURN(WitnessBox::Ends ends, box->second.Duplicate());
+    StoreLinks links;
+    const auto remains = host_.stores.find(config_.name);
+    if (remains != host_.stores.end() && IsInMemory(config_)) {
+      CO_ASSIGN_OR_RETURN(links.memory_place, remains->second.MemoryPlace());
+    } else if (remains != host_.stores.end()) {
+      CO_ASSIGN_OR_RETURN(WitnessBox::Ends ends, remains->second.OpenWitnesses());
       CO_ASSIGN_OR_RETURN(witnesses_, WitnessBox::Open(std::move(ends)));
+      links.witnesses = witnesses_.get();
     }
-    CO_ASSIGN_OR_RETURN(
-        store_, OpenConfiguredStore(host_.config, config_, host_.executor, witnesses_.get()));
+    CO_ASSIGN_OR_RETURN(store_, OpenConfiguredStore(host_.config, config_, host_.executor, links));
     CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, StorePeer(config_), kPeerBuffers));
     CO_ASSIGN_OR_RETURN(keeper_, SupervisorKeeper::Make(&port_->client()));
     server_ = std::make_unique<StoreServer>(store_.get(), keeper_.get());

@@ -11,13 +11,12 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <sstream>
+#include <iterator>
 
 #include "peers/client/unix_socket.h"
 #include "tools/config/version.h"
@@ -30,14 +29,16 @@ constexpr uint64_t kMagic = 0x31726565506C7441;  // "AtlPeer1".
 constexpr int kPatienceMs = 2000;
 constexpr int kEndPatienceMs = 10'000;
 
-// The one message, with the descriptors: memory, doorbells, folder, ledger, two for each witness box.
+// The one message, with the descriptors: memory, folder, ledger, doorbells, remains of stores.
+constexpr size_t kFixed = 3;
 struct Greeting {
   uint64_t magic;
+  uint64_t doorbells;
   std::array<char, 32> version;
   std::array<char, 128> name;
-  std::array<char, 8192> boxes;  // The name of each, in the order of the descriptors, and a newline.
+  std::array<char, 8192> stores;  // CountsOf their remains.
 };
-static_assert(sizeof(Greeting) == 8360);
+static_assert(sizeof(Greeting) == 8368);
 
 std::string FolderOf(const std::string& state_dir) { return state_dir + "/peers"; }
 
@@ -79,10 +80,7 @@ Result<FoundPeer> Ask(const std::string& path, Estate* estate) {
   Greeting greeting{};
   const MutSpan bytes(reinterpret_cast<std::byte*>(&greeting), sizeof(greeting));
   ASSIGN_OR_RETURN(std::vector<Fd> fds, ReceiveDescriptors(socket.get(), bytes));
-  const std::string boxes = Get(greeting.boxes);
-  const auto box_fds = 2 * static_cast<size_t>(std::ranges::count(boxes, '\n'));
-  constexpr size_t kLeast = 4;
-  if (greeting.magic != kMagic || fds.size() < kLeast + box_fds) {
+  if (greeting.magic != kMagic || fds.size() < kFixed + greeting.doorbells) {
     return Status(Code::kInvalid, path + ": no peer of a node listens there");
   }
   FoundPeer peer{.name = Get(greeting.name), .version = Get(greeting.version), .pid = who.pid};
@@ -90,22 +88,14 @@ Result<FoundPeer> Ask(const std::string& path, Estate* estate) {
   peer.process = Fd(static_cast<int>(syscall(SYS_pidfd_open, who.pid, 0)));
   if (!peer.process.valid()) return Status::FromErrno(errno, "pidfd_open");
   if (estate->segment.memory.valid()) return peer;
-  const auto take_last = [&fds] {
-    Fd last = std::move(fds.back());
-    fds.pop_back();
-    return last;
-  };
-  auto first_box = fds.end() - static_cast<ptrdiff_t>(box_fds);
-  std::istringstream names(boxes);
-  for (std::string box; std::getline(names, box); first_box += 2) {
-    estate->witnesses[box] = {std::move(first_box[0]), std::move(first_box[1])};
-  }
-  fds.resize(fds.size() - box_fds);
-  estate->ledger = take_last();
-  estate->folder = take_last();
-  estate->segment.memory = std::move(fds.front());
-  fds.erase(fds.begin());
-  estate->segment.doorbells = std::move(fds);
+  estate->segment.memory = std::move(fds[0]);
+  estate->folder = std::move(fds[1]);
+  estate->ledger = std::move(fds[2]);
+  const auto doorbells = std::make_move_iterator(fds.begin() + kFixed);
+  const auto stores = doorbells + static_cast<ptrdiff_t>(greeting.doorbells);
+  estate->segment.doorbells.assign(doorbells, stores);
+  std::vector<Fd> rest(stores, std::make_move_iterator(fds.end()));
+  ASSIGN_OR_RETURN(estate->stores, RemainsFrom(Get(greeting.stores), std::move(rest)));
   return peer;
 }
 
@@ -154,16 +144,13 @@ void Rendezvous::Answer(int socket) const {
   Greeting greeting{.magic = kMagic};
   Put(&greeting.version, Version());
   Put(&greeting.name, peer_);
-  std::vector<int> fds = {estate_->segment.memory.get()};
+  greeting.doorbells = estate_->segment.doorbells.size();
+  Put(&greeting.stores, CountsOf(estate_->stores));
+  std::vector<int> fds = {estate_->segment.memory.get(), estate_->folder.get(),
+                          estate_->ledger.get()};
   for (const Fd& doorbell : estate_->segment.doorbells) fds.push_back(doorbell.get());
-  fds.push_back(estate_->folder.get());
-  fds.push_back(estate_->ledger.get());
-  std::string boxes;
-  for (const auto& [name, ends] : estate_->witnesses) {
-    boxes += name + "\n";
-    fds.insert(fds.end(), {ends.put.get(), ends.take.get()});
-  }
-  Put(&greeting.boxes, boxes);
+  const std::vector<int> stores = DescriptorsOf(estate_->stores);
+  fds.insert(fds.end(), stores.begin(), stores.end());
   const ConstSpan bytes(reinterpret_cast<const std::byte*>(&greeting), sizeof(greeting));
   // It fits into the buffer of a fresh socket.
   const Status sent = SendDescriptors(socket, bytes, fds);

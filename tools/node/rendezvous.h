@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/node/witness_boxes.h"
+#include "tools/node/store_remains.h"
 #include "xseg/base/executor.h"
 #include "xseg/base/fd.h"
 #include "xseg/base/status.h"
@@ -27,7 +27,7 @@ struct Estate {
   SegmentFds segment;
   Fd folder;  // Of the state; carries the lock that says that processes of this node live.
   Fd ledger;  // What stores hold (ledger.h).
-  WitnessBoxes witnesses;
+  AllRemains stores;
 };
 
 class Rendezvous {

@@ -20,7 +20,7 @@ void SayOnAndOff(std::map<std::string, std::string>& options) {
 // The registry takes everything as options: the first filter is the outermost there.
 StoreSpec ToSpec(const StoreConfig& config) {
   StoreSpec spec{.name = config.name, .driver = config.driver, .options = config.options};
-  if (!config.path.empty() && config.driver != "memory") spec.options["path"] = config.path;
+  if (!config.path.empty() && !IsInMemory(config)) spec.options["path"] = config.path;
   std::string filters;
   for (auto filter = config.filters.rbegin(); filter != config.filters.rend(); ++filter) {
     filters += (filters.empty() ? "" : ",") + filter->name;
@@ -38,8 +38,6 @@ Status OfStore(const StoreConfig& config, const Status& status) {
   return status.message().starts_with(subject) ? status : status.With(subject);
 }
 
-bool HasPlace(const StoreConfig& config) { return config.driver != "memory"; }
-
 // A node that cannot remember its store is less careful the next time, and serves now.
 void Remember(const KnownStore& place, const Uuid& uuid) {
   const Status status = place.Remember(uuid);
@@ -48,23 +46,28 @@ void Remember(const KnownStore& place, const Uuid& uuid) {
 
 }  // namespace
 
+bool IsInMemory(const StoreConfig& config) { return config.driver == "memory"; }
+
+Result<Fd> MakePlaceInMemory(const StoreConfig& config) { return MakeMemoryPlace(ToSpec(config)); }
+
 Result<std::unique_ptr<Store>> OpenConfiguredStore(const NodeConfig& config,
                                                    const StoreConfig& store, Executor& executor,
-                                                   WitnessBox* witnesses) {
+                                                   const StoreLinks& links) {
   const KnownStore place(config, store);
   Uuid known;
-  if (HasPlace(store)) {
+  if (!IsInMemory(store)) {
     ASSIGN_OR_RETURN(known, place.Read());
   }
   StoreSpec spec = ToSpec(store);
-  spec.witnesses = witnesses;
+  spec.witnesses = links.witnesses;
+  spec.memory_place = links.memory_place;
   auto opened = OpenStore(spec, executor, /*create=*/known.is_zero());
   if (opened.code() == Code::kNotFound && !known.is_zero()) {
     return place.Refuse(known, "holds no store");
   }
   if (!opened.ok()) return OfStore(store, opened.status());
   const Uuid found = (*opened)->info().uuid;
-  if (known.is_zero() && HasPlace(store)) Remember(place, found);
+  if (known.is_zero() && !IsInMemory(store)) Remember(place, found);
   if (!known.is_zero() && found != known) {
     return place.Refuse(known, "is store " + found.ToString());
   }

@@ -97,12 +97,15 @@ Result<Fd> OpenBlobFileForWriting(const AdoptedBlob& blob, uint32_t index) {
 }
 
 Result<std::optional<Fd>> OpenBlobFileForReading(const Dir& dir, uint32_t index) {
-  auto fd = OpenFileAt(dir, std::to_string(index), O_RDONLY);
-  if (fd.ok()) return std::optional<Fd>(*std::move(fd));
-  if (fd.code() != Code::kNotFound) return fd.status();
-  ASSIGN_OR_RETURN(const bool was_made, ExistsAt(dir, MadeName(index)));
-  if (was_made) return Gone(dir, index);
-  return std::optional<Fd>();
+  // Whoever makes it does so between two looks.
+  for (bool was_made = false;;) {
+    auto fd = OpenFileAt(dir, std::to_string(index), O_RDONLY);
+    if (fd.ok()) return std::optional<Fd>(*std::move(fd));
+    if (fd.code() != Code::kNotFound) return fd.status();
+    if (was_made) return Gone(dir, index);
+    ASSIGN_OR_RETURN(was_made, ExistsAt(dir, MadeName(index)));
+    if (!was_made) return std::optional<Fd>();
+  }
 }
 
 // --- Sealing and removing ------------------------------------------------------------------------

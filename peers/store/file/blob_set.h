@@ -65,8 +65,21 @@ class BlobSet {
     Status poison;
     Witnesses witnesses;
   };
-  // Keeps an adopted blob from being disowned while it lives.
-  class Use;
+  // Keeps an adopted blob from being disowned while it lives; may be of none.
+  class Use {
+   public:
+    explicit Use(Adopted* mine) : mine_(mine) {
+      if (mine_) ++mine_->in_flight;
+    }
+    ~Use() {
+      if (mine_ && --mine_->in_flight == 0 && mine_->leaving) mine_->idle.NotifyAll();
+    }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    Adopted* mine_;
+  };
 
   // For a change; kFenced if this instance may not, or the poison.
   Result<Adopted*> Mine(const BlobId& id);

@@ -32,6 +32,8 @@ struct FileStoreOptions {
   // For who takes the place of this process if it dies, and from whom it has taken that; outlives
   // the store.
   WitnessBox* witnesses = nullptr;
+  // It is in a file system in memory, and calls itself a store of driver memory.
+  bool in_memory = false;
 
   static constexpr size_t kDefaultOpenFiles = 4'096;
 };

@@ -110,12 +110,13 @@ Result<std::unique_ptr<FileStore>> FileStore::Open(Executor& executor, FileStore
   ASSIGN_OR_RETURN(const Superblock superblock, ReadSuperblock(records, options.path));
   std::unique_ptr<FileStore> store(
       new FileStore(std::move(context), std::move(records), std::move(chunks)));
-  store->info_ = {.name = options.name,
-                  .driver = "file",
-                  .location = fmt::format("{} ({})", options.path, facts.type),
-                  .uuid = superblock.store,
-                  .capabilities = facts.capabilities,
-                  .cache = facts.cache};
+  store->info_ = {
+      .name = options.name,
+      .driver = options.in_memory ? "memory" : "file",
+      .location = options.in_memory ? "memory" : fmt::format("{} ({})", options.path, facts.type),
+      .uuid = superblock.store,
+      .capabilities = facts.capabilities,
+      .cache = facts.cache};
   return store;
 }
 

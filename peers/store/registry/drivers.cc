@@ -27,6 +27,17 @@ struct OpenContext {
 
 // --- Drivers: a new one is a row and a function like these --------------------------------------
 
+// In a file system in memory, which outlives the process.
+OpenedStore OpenFileInMemory(const OpenContext& context, uint64_t reserve_bytes) {
+  ASSIGN_OR_RETURN(auto store,
+                   FileStore::Open(context.executor, {.name = context.config.name,
+                                                      .path = context.config.memory_place,
+                                                      .create = true,
+                                                      .reserve_bytes = reserve_bytes,
+                                                      .in_memory = true}));
+  return std::unique_ptr<Store>(std::move(store));
+}
+
 OpenedStore OpenMemory(const OpenContext& context, StoreOptions& options) {
   const MemoryWorldOptions world{
       // Nothing here outlives the process anyway, so nothing is kept twice.
@@ -35,6 +46,7 @@ OpenedStore OpenMemory(const OpenContext& context, StoreOptions& options) {
       .reserve_bytes = options.Number("reserve", 64 * kMiB),
       .seed = options.Number("seed", 1)};
   RETURN_IF_ERROR(options.Finish());
+  if (!context.config.memory_place.empty()) return OpenFileInMemory(context, world.reserve_bytes);
   return std::unique_ptr<Store>(std::make_unique<MemoryStore>(
       context.executor,
       MemoryStoreOptions{
