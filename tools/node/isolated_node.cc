@@ -202,10 +202,13 @@ Task<void> IsolatedNode::BuryDaemon(PortIndex port) {
 }
 
 Task<Status> IsolatedNode::StartPeer(Supervised* peer, Fd heirloom) {
-  peer->state = "starting";
+  // One that fails again and again shows why.
+  if (peer->failures == 0) peer->state = "starting";
+  peer->is_starting = true;
   peer->expected_to_end = false;
   peer->started_ns = executor_.BootNs();
   const Status status = co_await peer->process->Start(std::move(heirloom));
+  peer->is_starting = false;
   if (!status.ok()) {
     peer->state = "failed: " + std::string(status.message());
     co_return status;
@@ -331,7 +334,7 @@ Task<void> IsolatedNode::AnswerForTheDead(Supervised* peer, PortIndex port) {
   while (!stopped_ && peer->given_up) {
     // Nobody has it, and nothing of the dead one is under way any more.
     const bool vacant = segment_->port(port).LoadControl().state == PortState::kVacant;
-    if (vacant && peer->state != "starting") {
+    if (vacant && !peer->is_starting) {
       AnswerAllHeldBy(*segment_, port, Code::kUnavailable);
     }
     co_await executor_.Sleep(kNap);
@@ -376,7 +379,7 @@ Task<Status> IsolatedNode::RestartPeer(std::string name) {
   if (peer == nullptr) {
     co_return Status(Code::kNotFound, fmt::format("no peer '{}'; see 'atoll node status'", name));
   }
-  if (stopping_ || peer->state == "starting" || peer->expected_to_end) {
+  if (stopping_ || peer->is_starting || peer->expected_to_end) {
     co_return Status(Code::kBusy, fmt::format("{} is {}", name, peer->state));
   }
   const uint32_t before = peer->restarts;

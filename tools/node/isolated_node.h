@@ -55,7 +55,8 @@ class IsolatedNode final : public Node {
  private:
   struct Supervised {
     std::unique_ptr<PeerProcess> process;
-    std::string state = "starting";
+    std::string state = "starting";  // As it is shown.
+    bool is_starting = false;
     uint32_t restarts = 0;
     bool expected_to_end = false;
     bool restarting = false;  // Somebody wants it to end, and to begin anew.

@@ -193,8 +193,13 @@ Task<Result<OpenReply>> AtollServer::Do(const RpcCall& call, PortOpenOp& op) {
   if (static_cast<size_t>(of_port) >= kMaxDevicesOfPort) {
     co_return Status(Code::kLimit, "this front end has too many devices open");
   }
+  const uint64_t deaths = deaths_[call.from];
   auto device = co_await atoll_->Open(std::move(op.ref), op.mode);
   if (!device.ok()) co_return device.status();
+  if (deaths_[call.from] != deaths) {
+    co_await (*device)->Close();  // Nobody would ever close it.
+    co_return Status(Code::kUnavailable, "who has asked for it has died");
+  }
   const auto open = std::make_shared<Open>();
   open->owner = call.from;
   open->device = *std::move(device);
@@ -217,6 +222,7 @@ Task<Status> AtollServer::Do(const RpcCall& call, PortCloseOp& op) {
 
 Task<Status> AtollServer::Do(const RpcCall&, PeerGoneOp& op) {
   NoLongerAwait(op.port);
+  ++deaths_[op.port];
   std::vector<OpenRef> left;
   std::erase_if(devices_, [&](const auto& entry) {
     if (entry.second->owner != op.port) return false;

@@ -113,6 +113,7 @@ class AtollServer {
   uint32_t life_;
   uint64_t next_handle_;
   std::map<uint64_t, OpenRef> devices_;
+  std::map<PortIndex, uint64_t> deaths_;  // Of those who had a port.
   HoldingsKeeper* keeper_;
 
   std::set<PortIndex> awaited_;  // Who will say PortRejoinedOp.

@@ -152,6 +152,7 @@ Task<Result<ResourceInfo>> MemoryAtoll::Rollback(ResourceRef ref, ResourceRef sn
 }
 
 Task<Result<std::unique_ptr<Device>>> MemoryAtoll::Open(ResourceRef ref, OpenMode mode) {
+  if (open_delay_ns_ > 0) co_await env_.Sleep(open_delay_ns_);
   CO_ASSIGN_OR_RETURN(const VolumeRef volume, Find(ref));
   const bool read_only =
       mode == OpenMode::kReadOnly || volume->info.kind == ResourceKind::kSnapshot;

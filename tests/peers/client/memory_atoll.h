@@ -56,6 +56,7 @@ class MemoryAtoll final : public Atoll {
   int open_devices() const { return open_devices_; }
   int in_flight() const { return in_flight_; }
   int most_in_flight() const { return most_in_flight_; }
+  void set_open_delay_ns(int64_t delay_ns) { open_delay_ns_ = delay_ns; }
   void set_write_delay_ns(int64_t delay_ns) { write_delay_ns_ = delay_ns; }
   // Writes behind this many bytes of all devices together fail with kNoSpace.
   void set_room_bytes(uint64_t bytes) { room_bytes_ = bytes; }
@@ -75,6 +76,7 @@ class MemoryAtoll final : public Atoll {
   int open_devices_ = 0;
   int in_flight_ = 0;
   int most_in_flight_ = 0;
+  int64_t open_delay_ns_ = 0;
   int64_t write_delay_ns_ = 0;
   uint64_t room_bytes_ = UINT64_MAX;
 };

@@ -321,5 +321,27 @@ TEST_F(PortDeviceTest, AFrontEndThatNeverComesBackIsNotWaitedForWithoutEnd) {
   Drive(device->Close());
 }
 
+TEST_F(PortDeviceTest, WhatADeadFrontEndWasOpeningIsClosedAgain) {
+  auto other = OpenPeerOrDie(&env_, segment_.get(), "other");
+  local_.set_open_delay_ns(kSecond);
+  std::optional<Status> opened;
+  const auto open = [](PeerPort* port, std::optional<Status>* out) -> Task<void> {
+    const RpcTarget composer = *port->client().Find("composer");
+    PortOpenOp op{ResourceRef::Named("v"), OpenMode::kReadWrite};
+    *out = (co_await port->client().Call(composer, op)).status();
+  };
+  Spawn(open(other.get(), &opened));
+  env_.Run(Wait(kSecond / 2));
+  auto supervisor = OpenPeerOrDie(&env_, segment_.get(), "atolld");
+  const RpcTarget composer = *supervisor->client().Find("composer");
+  EXPECT_TRUE(
+      env_.Run(supervisor->client().Tell(composer, PeerGoneOp{other->port().index()})).ok());
+  env_.Run(Wait(kSecond));
+  ASSERT_TRUE(opened.has_value());
+  EXPECT_EQ(opened->code(), Code::kUnavailable);
+  EXPECT_EQ(local_.open_devices(), 0);
+  EXPECT_EQ(server_->open_devices(), 0u);
+}
+
 }  // namespace
 }  // namespace atl

@@ -55,7 +55,8 @@ TEST(StoreRemains, ReachAnotherProcess) {
 }
 
 TEST(StoreRemains, NonsenseIsRefused) {
-  for (const char* spec : {"", "x", "1", "-1,\n1 a\n", "99999,\n1 a\n", "99999,", ",\n", "\n1 a\n"}) {
+  for (const char* spec :
+       {"", "x", "1", "-1,\n1 a\n", "99999,\n1 a\n", "99999,", ",\n", "\n1 a\n"}) {
     EXPECT_EQ(RemainsFromSpec(spec).code(), Code::kInvalid) << spec;
   }
   const auto fds = [](int count) {
