@@ -168,8 +168,10 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
                        content.entries.size()};
   // No header may name a byte that power could take back; unless that is lost already, and the
   // header says so: then it is only read, and what is written later goes to a new epoch.
+  // The journal also if the blob's bytes are lost: without it there is no map at all.
   Status synced = co_await store.Sync(header.blob());
-  if (synced.ok()) synced = co_await store.SyncLog(log);
+  const Status log_synced = co_await store.SyncLog(log);
+  if (synced.ok()) synced = log_synced;
   if (header.read_only_reason.empty()) CO_RETURN_IF_ERROR(synced);
   const bool fits =
       layers_.size() < kMaxReplayJournals && frozen_entries() + pinned.entries <= kMaxReplayEntries;

@@ -118,9 +118,15 @@ Task<Status> LocalAtoll::Remove(ResourceRef ref) {
   // Others take a remover without a lease for dead.
   const auto lease = co_await table_.Lease(found.slot);
   if (!lease.ok()) co_return lease.status();
-  CO_RETURN_IF_ERROR(co_await locks_.MarkRemoving(&store, uuid, name));
+  const Status marked = co_await locks_.MarkRemoving(&store, uuid, name);
+  if (!marked.ok()) co_return co_await table_.NotAcquired(found.slot, uuid, marked);
   // Read again now that nobody can be in it any more.
-  CO_ASSIGN_OR_RETURN(found.header, co_await ReadHeader(&store, uuid, ReadFor::kAct));
+  auto now = co_await ReadHeader(&store, uuid, ReadFor::kAct);
+  if (!now.ok()) {
+    (void)co_await table_.ReleaseLock(found.slot, uuid);
+    co_return now.status();
+  }
+  found.header = *std::move(now);
   if (found.header.header.state == HeaderState::kRemoved) {
     co_return Status(Code::kNotFound, name + " was removed meanwhile");
   }
@@ -130,7 +136,7 @@ Task<Status> LocalAtoll::Remove(ResourceRef ref) {
     const Status put =
         co_await FinishSnapshot(env_, &names_, &store, found.header.header, *pending);
     if (!put.ok() && put.code() != Code::kExists) {
-      (void)co_await locks_.UnmarkRemoving(&store, uuid);
+      (void)co_await table_.ReleaseLock(found.slot, uuid);
       co_return put;
     }
   }
@@ -146,7 +152,7 @@ Task<Status> LocalAtoll::Remove(ResourceRef ref) {
         return {};
       });
   if (!removed.ok()) {
-    (void)co_await locks_.UnmarkRemoving(&store, uuid);
+    (void)co_await table_.ReleaseLock(found.slot, uuid);
     co_return removed;
   }
   co_return co_await names_.Withdraw(found.header.header.name_space, name, uuid);
@@ -194,7 +200,8 @@ Task<Status> LocalAtoll::RollbackClosed(const Located& volume, const Located& sn
   auto lease = co_await table_.Lease(volume.slot);
   if (!lease.ok()) co_return lease.status();
   std::optional<BlobId> taken;
-  CO_RETURN_IF_ERROR(co_await locks_.AcquireWriter(&store, uuid, name, &taken));
+  const Status acquired = co_await locks_.AcquireWriter(&store, uuid, name, &taken);
+  if (!acquired.ok()) co_return co_await table_.NotAcquired(volume.slot, uuid, acquired);
   auto header = co_await ReadHeader(&store, uuid, ReadFor::kAct);
   Status status = header.status();
   if (header.ok() && header->header.pending) {

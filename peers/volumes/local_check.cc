@@ -139,10 +139,11 @@ Task<Status> LocalAtoll::RewriteCounts(StoreSlot slot, Header header) {
   const auto lease = co_await table_.Lease(slot);
   if (!lease.ok()) co_return lease.status();
   std::optional<BlobId> taken;
-  CO_RETURN_IF_ERROR(co_await locks_.AcquireWriter(&store, header.uuid, header.name, &taken));
+  const Status acquired = co_await locks_.AcquireWriter(&store, header.uuid, header.name, &taken);
+  if (!acquired.ok()) co_return co_await table_.NotAcquired(slot, header.uuid, acquired);
   const Status written = co_await PutCounts(&store, header.uuid);
   if (taken) co_await store.Disown(*taken);
-  const Status released = co_await locks_.Release(&store, header.uuid);
+  const Status released = co_await table_.ReleaseLock(slot, header.uuid);
   co_return written.ok() ? released : written;
 }
 

@@ -217,7 +217,8 @@ Task<Status> Locks::Release(Store* store, Uuid uuid) {
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
     CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
     LockRecord next = before.record;
-    if (next.mode == LockMode::kWriter && next.holder == identity_->incarnation) {
+    const bool alone = next.mode == LockMode::kWriter || next.mode == LockMode::kRemoving;
+    if (alone && next.holder == identity_->incarnation) {
       next.mode = LockMode::kFree;
       next.holder = Uuid();
     } else if (next.mode == LockMode::kReaders &&
@@ -264,16 +265,6 @@ Task<Status> Locks::MarkRemoving(Store* store, Uuid uuid, std::string name) {
     if (status.code() != Code::kConflict) co_return status;
   }
   co_return Contended(name);
-}
-
-Task<Status> Locks::UnmarkRemoving(Store* store, Uuid uuid) {
-  CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
-  if (before.record.mode != LockMode::kRemoving) co_return OkStatus();
-  if (before.record.holder != identity_->incarnation) co_return OkStatus();
-  LockRecord next = before.record;
-  next.mode = LockMode::kFree;
-  next.holder = Uuid();
-  co_return co_await Swap(store, before, next);
 }
 
 // Who takes or frees the lock meanwhile is looked at anew.

@@ -40,8 +40,6 @@ class Locks {
 
   // Nobody may enter from now on; kBusy, naming who is in. It is not open here.
   Task<Status> MarkRemoving(Store* store, Uuid uuid, std::string name);
-  // Takes that back, if it is ours.
-  Task<Status> UnmarkRemoving(Store* store, Uuid uuid);
 
   // Frees a lock whose holder, readers or remover are dead or gone; the volume is not open here.
   // With `force` also one of those who run, or may run: what `header` names as current is then

@@ -144,10 +144,7 @@ Task<Result<OpenTable::Use>> OpenTable::Get(StoreSlot slot, Uuid uuid) {
     entry->slot = slot;
     entry->users = 1;
     entries_.emplace(uuid, entry);
-    if (auto& watch = watches_[slot]; !watch) {
-      watch = std::make_unique<Alarm>(*env_);
-      background_.Run(WatchLocks(slot, watch.get()));
-    }
+    Watch(slot);
     entry->status = co_await Open(entry);
     entry->state = entry->status.ok() ? Entry::State::kOpen : Entry::State::kClosed;
     if (!entry->status.ok()) entries_.erase(uuid);
@@ -180,7 +177,8 @@ Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenVolume(StoreSlot slot, Uu
   CO_ASSIGN_OR_RETURN(const VersionedHeader seen, co_await ReadHeader(&store, uuid, ReadFor::kAct));
   const std::string name = seen.header.name;
   std::optional<BlobId> taken;
-  CO_RETURN_IF_ERROR(co_await locks_->AcquireWriter(&store, uuid, name, &taken));
+  const Status acquired = co_await locks_->AcquireWriter(&store, uuid, name, &taken);
+  if (!acquired.ok()) co_return co_await NotAcquired(slot, uuid, acquired);
   auto map = co_await OpenLocked(slot, uuid, name);
   if (!map.ok()) (void)co_await ReleaseLock(slot, uuid);
   // What is current by now is the map's own.
@@ -205,7 +203,8 @@ Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenSnapshot(StoreSlot slot, 
   Store& store = stores_->at(slot);
   CO_ASSIGN_OR_RETURN(LeaseKeeper* const lease, co_await Lease(slot));
   // In the lock first, then the header: a removal in between is seen.
-  CO_RETURN_IF_ERROR(co_await locks_->AcquireReader(&store, uuid, uuid.ToString()));
+  const Status acquired = co_await locks_->AcquireReader(&store, uuid, uuid.ToString());
+  if (!acquired.ok()) co_return co_await NotAcquired(slot, uuid, acquired);
   auto map = co_await maps_->OpenFrozen(slot, uuid);
   if (map.ok()) co_return MakeComposer(*std::move(map), lease);
   (void)co_await ReleaseLock(slot, uuid);
@@ -276,6 +275,13 @@ Task<void> OpenTable::CheckLock(std::shared_ptr<Entry> entry) {
   Unhold(entry->uuid);
 }
 
+void OpenTable::Watch(StoreSlot slot) {
+  auto& watch = watches_[slot];
+  if (watch || shutting_down_) return;
+  watch = std::make_unique<Alarm>(*env_);
+  background_.Run(WatchLocks(slot, watch.get()));
+}
+
 Task<void> OpenTable::WatchLocks(StoreSlot slot, Alarm* alarm) {
   while (!shutting_down_) {
     co_await alarm->Sleep(identity_->lease_term_ns / 3);
@@ -292,8 +298,16 @@ Task<Status> OpenTable::ReleaseLock(StoreSlot slot, Uuid uuid) {
     unreleased_.erase({slot, uuid});
   } else {
     unreleased_.emplace(slot, uuid);
+    Watch(slot);
   }
   co_return released;
+}
+
+Task<Status> OpenTable::NotAcquired(StoreSlot slot, Uuid uuid, Status why) {
+  const Code code = why.code();
+  const bool is_others = code == Code::kBusy || code == Code::kNotFound || code == Code::kFenced;
+  if (!is_others) (void)co_await ReleaseLock(slot, uuid);
+  co_return why;
 }
 
 Task<void> OpenTable::ReleaseAgain(StoreSlot slot) {

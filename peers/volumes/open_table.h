@@ -104,6 +104,8 @@ class OpenTable {
   // Gives back the lock of what is not open, or is just being closed. If the store refuses it is
   // tried again with every look at the locks: else others would take it for open here.
   Task<Status> ReleaseLock(StoreSlot slot, Uuid uuid);
+  // After a lock could not be taken, or was taken and that was not told: returns why.
+  Task<Status> NotAcquired(StoreSlot slot, Uuid uuid, Status why);
   // Flushes and closes everything, whoever uses it, and ends the leases.
   Task<Status> Shutdown();
 
@@ -125,6 +127,7 @@ class OpenTable {
   // Finishes the pending operation of a volume whose lock we hold.
   Task<Status> Settle(StoreSlot slot, Uuid uuid);
   Task<Status> Close(std::shared_ptr<Entry> entry);
+  void Watch(StoreSlot slot);
   Task<void> WatchLocks(StoreSlot slot, Alarm* alarm);
   Task<void> ReleaseAgain(StoreSlot slot);
   // Finds out whether the lock of what is open is ours yet. If it is not, nothing is served any

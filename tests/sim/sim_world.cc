@@ -30,10 +30,13 @@ LifePtr SimWorld::Start(int machine, bool buries) {
   options.name = "m" + std::to_string(machine) + "." + std::to_string(++started_);
   options.max_delay_ns = swarm_->delay_ns;
   options.lease_term_ns = swarm_->lease_term_ns;
-  options.wrap = [&](std::unique_ptr<Store> below) {
+  options.wrap = [&](std::unique_ptr<Store> below) -> std::unique_ptr<Store> {
     auto filter = std::make_unique<FaultFilter>(&env_, std::move(below), swarm_, &errors_);
     life->faults = filter.get();
-    return filter;
+    if (swarm_->sums_quiet_ns == 0) return filter;
+    auto sums = WithSums(std::move(filter));
+    life->sums = sums.get();
+    return sums;
   };
   life->node = std::make_unique<MemoryNode>(&env_, &medium_, options);
   lives_[at] = life;
@@ -43,15 +46,30 @@ LifePtr SimWorld::Start(int machine, bool buries) {
   const auto buried = Run(life->atoll().BuryPredecessor(before));
   const auto ghost = ghosts_.find(before);
   const bool landed = ghost != ghosts_.end() && ghost->second < now_ns();
-  if (landed && buried && buried->ok()) ghosts_.erase(ghost);
+  if (landed && buried && buried->ok()) {
+    ghosts_.erase(ghost);
+    laid_ns_ = now_ns();
+  }
   return life;
 }
 
 Task<void> SimWorld::Bury(LifePtr life) {
   co_await life->tasks.Join();
   life->devices.clear();
-  (void)co_await life->atoll().Shutdown();
+  (void)co_await ShutDown(life);
   life->gone = true;
+}
+
+Task<Status> SimWorld::ShutDown(LifePtr life) {
+  const Status status = co_await life->atoll().Shutdown();
+  if (life->sums != nullptr) co_await life->sums->Close();
+  co_return status;
+}
+
+std::unique_ptr<ChecksumStore> SimWorld::WithSums(std::unique_ptr<Store> below) {
+  return std::make_unique<ChecksumStore>(
+      env_, std::move(below),
+      ChecksumOptions{.generation = 1, .quiet_ns = swarm_->sums_quiet_ns, .max_cached_pages = 8});
 }
 
 void SimWorld::Retire(const LifePtr& life, int64_t lands_at_ns) {
@@ -78,7 +96,7 @@ void SimWorld::LosePower(uint64_t seed) {
 
 Status SimWorld::Stop(int machine) {
   const LifePtr life = std::exchange(lives_[static_cast<size_t>(machine)], nullptr);
-  const auto stopped = Run(life->atoll().Shutdown());
+  const auto stopped = Run(ShutDown(life));
   life->dead = true;
   life->gone = stopped.has_value();
   graves_.push_back(life);
@@ -110,6 +128,7 @@ Status SimWorld::BuryAll(const LifePtr& life) {
     if (!buried) return {Code::kTimeout, "a lease is not ended"};
     RETURN_IF_ERROR(*buried);
     ghost = ghosts_.erase(ghost);
+    laid_ns_ = now_ns();
   }
   return {};
 }
@@ -119,11 +138,13 @@ size_t SimWorld::ClearGraves() {
   return graves_.size();
 }
 
-std::unique_ptr<MemoryStore> SimWorld::OpenStore() {
+std::unique_ptr<Store> SimWorld::OpenStore() {
   MemoryStoreOptions options;
   options.name = "default";
   options.world = &medium_;
-  return std::make_unique<MemoryStore>(env_, options);
+  auto store = std::make_unique<MemoryStore>(env_, options);
+  if (swarm_->sums_quiet_ns == 0) return store;
+  return WithSums(std::move(store));
 }
 
 }  // namespace atl::sim

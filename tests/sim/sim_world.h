@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "peers/store/checksum/checksum_store.h"
 #include "tests/peers/volumes/node_harness.h"
 #include "tests/peers/volumes/oracle.h"
 #include "tests/sim/fault_filter.h"
@@ -33,13 +34,15 @@ struct Life {
   int machine = 0;
   std::unique_ptr<MemoryNode> node;
   FaultFilter* faults = nullptr;
-  TaskGroup tasks;  // Whatever was asked of it.
+  ChecksumStore* sums = nullptr;  // Null: there are no checksums of data.
+  TaskGroup tasks;                // Whatever was asked of it.
   std::map<Uuid, std::unique_ptr<Device>> devices;
   std::map<Uuid, Past> past;
   bool dead = false;  // What it still says nobody hears.
   bool gone = false;  // Nothing of it runs any more.
   // Until then it may fail though its store did not.
   int64_t troubled_until_ns = 0;
+  bool robbed = false;  // A volume was taken from it by force; it finds that out in any way.
 
   LocalAtoll& atoll() const { return node->atoll(); }
 };
@@ -86,12 +89,14 @@ class SimWorld {
   // Whether there may be leases of the dead, who seem to live: all processes are this one here. One
   // that was ended may come again by a renewal that lands late.
   bool has_ghosts() const { return !ghosts_.empty(); }
+  // There were some at that time, or later.
+  bool was_haunted(int64_t since_ns) const { return has_ghosts() || laid_ns_ >= since_ns; }
   // Ends the leases of those of whom nothing is in flight any more.
   Status BuryAll(const LifePtr& life);
   // Destroys those of which nothing runs any more; returns how many are left.
   size_t ClearGraves();
   // An instance of the store for who looks at it from outside.
-  std::unique_ptr<MemoryStore> OpenStore();
+  std::unique_ptr<Store> OpenStore();
 
  private:
   template <typename T>
@@ -99,6 +104,8 @@ class SimWorld {
     out->emplace(co_await task);
   }
   static Task<void> Bury(LifePtr life);
+  static Task<Status> ShutDown(LifePtr life);
+  std::unique_ptr<ChecksumStore> WithSums(std::unique_ptr<Store> below);
   void Retire(const LifePtr& life, int64_t lands_at_ns);
 
   const Swarm* swarm_;
@@ -106,6 +113,7 @@ class SimWorld {
   MemoryWorld medium_;
   bool errors_ = false;
   int64_t late_until_ns_ = 0;
+  int64_t laid_ns_ = -1;  // When the last ghost was laid.
   int started_ = 0;
   std::vector<LifePtr> lives_;
   std::vector<Uuid> last_incarnations_;  // Of each machine.

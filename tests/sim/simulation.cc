@@ -157,7 +157,9 @@ void Simulation::AddChange(Scene* scene, Change change) {
   if (change.begin) change.begin();
   if (failed()) return;
   Running running{.change = std::move(change)};
-  if (running.change.of != nullptr) running.change.of->busy = true;
+  for (Resource* resource : {running.change.of, running.change.from}) {
+    if (resource != nullptr) resource->busy = true;
+  }
   running.call =
       Begin(life, running.change.what, running.change.make(&life->atoll()), running.change.landed);
   scene->running.push_back(std::move(running));
@@ -204,7 +206,8 @@ void Simulation::DoRestart(int machine) {
   quiet &= IsQuiet(life, nullptr, began_ns);
   Trace(fmt::format("machine {} has stopped: {}", machine, stopped.ToString()));
   if (stopped.code() == Code::kTimeout) return Fail("a node does not stop");
-  if (!stopped.ok() && quiet) return Fail("a node stops with " + stopped.ToString());
+  if (!stopped.ok() && quiet && !IsExplained(life, stopped, began_ns))
+    return Fail("a node stops with " + stopped.ToString());
   for (auto& [uuid, resource] : resources_) {
     if (resource->home != machine || resource->snapshot) continue;
     if (stopped.ok() && !resource->sick && !resource->unsettled) resource->oracle.Flush();

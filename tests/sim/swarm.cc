@@ -94,6 +94,7 @@ Swarm Swarm::Draw(std::mt19937_64* random) {
   DrawSteps(&dice, &swarm);
   DrawDisturbances(&dice, &swarm);
   DrawErrors(&dice, &swarm);
+  if (dice.OneIn(3)) swarm.sums_quiet_ns = dice.OneOf({kMillisecond, 200 * kMillisecond});
   return swarm;
 }
 
@@ -104,6 +105,9 @@ std::string Swarm::ToString() const {
       machines, durable_at_ack ? "durable at acknowledgement, " : "", delay_ns / kMicrosecond,
       late_ns / kMillisecond, lease_term_ns / kSecond, buries ? "" : " not ended by successors",
       steps, size / kKiB);
+  if (sums_quiet_ns > 0) {
+    text += fmt::format("\n  checksums of what was quiet for {} us", sums_quiet_ns / kMicrosecond);
+  }
   text += "\n  steps:";
   for (size_t i = 0; i < kStepCount; ++i) {
     if (weights[i] > 0) text += fmt::format(" {}={}", kSteps[i], weights[i]);

@@ -53,7 +53,8 @@ struct Swarm {
   int64_t delay_ns = 0;  // Of the store's calls, at most.
   int64_t late_ns = 0;   // What a dead node had in flight lands within this.
   int64_t lease_term_ns = 0;
-  bool buries = true;  // A node that starts again ends the lease of its predecessor.
+  int64_t sums_quiet_ns = 0;  // The store keeps checksums of data, of what was quiet for so long.
+  bool buries = true;         // A node that starts again ends the lease of its predecessor.
   int steps = 0;
   uint64_t size = 0;  // Of new volumes.
   size_t most_resources = 0;

@@ -141,13 +141,22 @@ constexpr std::array<KeyRow<NodeConfig>, 8> kNodeKeys = {{
      }},
 }};
 
-constexpr std::array<KeyRow<StoreConfig>, 4> kStoreKeys = {{
+constexpr std::array<KeyRow<StoreConfig>, 5> kStoreKeys = {{
     {"driver", "file", "file: sparse files under a folder. memory: gone when the node stops.",
      [](StoreConfig& s, std::string_view v) { return SetText(s.driver, v); }},
     {"path", "store", "Where it is; relative to the state folder.",
      [](StoreConfig& s, std::string_view v) { return SetText(s.path, v); }},
     {"default", "yes", "Volumes go here unless --store says otherwise; else to the first store.",
      [](StoreConfig& s, std::string_view v) { return SetYesOrNo(s.is_default, v); }},
+    {"checksum", "off",
+     "on: checksums of data, so that what the disk has changed is found and never served. All\n"
+     "nodes that use the store have to agree.",
+     [](StoreConfig& s, std::string_view v) {
+       bool on = false;
+       RETURN_IF_ERROR(SetYesOrNo(on, v));
+       s.options["checksum"] = on ? "on" : "off";
+       return Status();
+     }},
     {"filters", "",
      "Filters over the driver, the nearest first, such as: delay:max_us=500 error:per_million=100 "
      "checked",

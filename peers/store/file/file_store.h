@@ -32,6 +32,8 @@ struct FileStoreOptions {
   // For who takes the place of this process if it dies, and from whom it has taken that; outlives
   // the store.
   WitnessBox* witnesses = nullptr;
+  // Whoever uses it keeps checksums (peers/store/checksum). Who opens it without makes those void.
+  bool sums = false;
   // It is in a file system in memory, and calls itself a store of driver memory.
   bool in_memory = false;
 
@@ -45,6 +47,8 @@ class FileStore final : public Store {
   ~FileStore() override;
 
   const StoreInfo& info() const override { return info_; }
+  // Of the checksums, if they are kept.
+  uint64_t sums_generation() const { return sums_generation_; }
   Task<Result<Capacity>> GetCapacity() override;
   Task<void> Close() override;
 
@@ -105,6 +109,7 @@ class FileStore final : public Store {
   BlobSet blobs_;
   LogSet logs_;
   StoreInfo info_;
+  uint64_t sums_generation_ = 0;
   ListCache<BlobId> blob_list_;
   ListCache<LogId> log_list_;
   ListCache<ChunkId> chunk_list_;

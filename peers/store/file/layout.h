@@ -32,6 +32,7 @@ inline constexpr const char* kBlobsDir = "blobs";
 inline constexpr const char* kLogsDir = "logs";
 inline constexpr const char* kChunksDir = "chunks";
 inline constexpr const char* kRecordsDir = "records";
+inline constexpr const char* kSumsFile = "sums";  // sums_marker.h
 inline constexpr const char* kFloorsDir = "floors";
 inline constexpr const char* kTmpDir = "tmp";
 

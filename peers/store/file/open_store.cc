@@ -10,6 +10,7 @@
 #include "peers/store/file/file_store.h"
 #include "peers/store/file/layout.h"
 #include "peers/store/file/probe.h"
+#include "peers/store/file/sums_marker.h"
 #include "peers/store/superblock.h"
 
 namespace atl {
@@ -18,8 +19,8 @@ namespace {
 constexpr std::string_view kMarkerText =
     "This directory is an Atoll file store, format 1. Change nothing in it by hand.\n";
 
-constexpr const char* kOurNames[] = {kMarkerFile, kReserveFile, kBlobsDir, kLogsDir,    kChunksDir,
-                                     kRecordsDir, kFloorsDir,   kTmpDir,   "lost+found"};
+constexpr const char* kOurNames[] = {kMarkerFile, kReserveFile, kBlobsDir, kLogsDir,  kChunksDir,
+                                     kRecordsDir, kFloorsDir,   kTmpDir,   kSumsFile, "lost+found"};
 
 // A directory that holds something else is not taken over: it may be the mount point of a disk that
 // is missing, or a mistyped path.
@@ -102,6 +103,12 @@ Result<std::unique_ptr<FileStore>> FileStore::Open(Executor& executor, FileStore
   ASSIGN_OR_RETURN(ChunkDirs chunks, ChunkDirs::Open(context->root));
   ASSIGN_OR_RETURN(const FileSystemFacts facts, ProbeFileSystem(context->tmp));
   context->can = facts.capabilities;
+  uint64_t sums = 0;
+  if (options.sums) {
+    ASSIGN_OR_RETURN(sums, MarkSums(context->root, context->tmp));
+  } else {
+    RETURN_IF_ERROR(UnmarkSums(context->root));
+  }
   RETURN_IF_ERROR(SyncDir(context->root));
   if (make) {
     RETURN_IF_ERROR(MakeSuperblock(executor, records));
@@ -117,6 +124,7 @@ Result<std::unique_ptr<FileStore>> FileStore::Open(Executor& executor, FileStore
       .uuid = superblock.store,
       .capabilities = facts.capabilities,
       .cache = facts.cache};
+  store->sums_generation_ = sums;
   return store;
 }
 

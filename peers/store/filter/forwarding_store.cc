@@ -70,7 +70,8 @@ Task<void> ForwardingStore::Close() {
 }
 
 Task<Status> ForwardingStore::Adopt(const BlobId& blob, int64_t wait_ns) {
-  return Through({.op = StoreOp::kAdopt, .target = blob}, below_->Adopt(blob, wait_ns));
+  return Through({.op = StoreOp::kAdopt, .target = blob, .wait_ns = wait_ns},
+                 below_->Adopt(blob, wait_ns));
 }
 Task<Status> ForwardingStore::AdoptLog(const LogId& log, int64_t wait_ns) {
   return Through({.op = StoreOp::kAdoptLog, .target = log}, below_->AdoptLog(log, wait_ns));

@@ -68,6 +68,7 @@ struct StoreCall {
   ConstSpan data = {};   // What is to be stored.
   BlobId from = {};      // Of a copy.
   uint64_t version = 0;
+  int64_t wait_ns = 0;  // Of an adopt.
 };
 // "write blob UUID.1", for messages.
 std::string Describe(const StoreCall& call);
@@ -78,16 +79,16 @@ class ForwardingStore : public Store {
 
   const StoreInfo& info() const override { return below_->info(); }
   Task<Result<Capacity>> GetCapacity() final;
-  Task<void> Close() final;
+  Task<void> Close() override;
 
   Task<Status> Adopt(const BlobId& blob, int64_t wait_ns) final;
   Task<Status> AdoptLog(const LogId& log, int64_t wait_ns) final;
-  Task<void> Disown(const BlobId& blob) final;
+  Task<void> Disown(const BlobId& blob) override;
   Task<void> DisownLog(const LogId& log) final;
   Task<Status> Seal(const BlobId& blob) final;
   Task<Status> SealLog(const LogId& log) final;
 
-  Task<Status> Read(const BlobId& blob, uint64_t offset, MutSpan out) final;
+  Task<Status> Read(const BlobId& blob, uint64_t offset, MutSpan out) override;
   Task<Status> Write(const BlobId& blob, uint64_t offset, ConstSpan data,
                      WriteOptions options) final;
   Task<Status> Zero(const BlobId& blob, ByteRange range, ZeroOptions options) final;
@@ -97,7 +98,7 @@ class ForwardingStore : public Store {
   Task<Result<uint64_t>> Usage(const BlobId& blob) final;
   Task<Status> Copy(const BlobId& from, const BlobId& to, ByteRange range) final;
   Task<Status> Remove(const BlobId& blob) final;
-  Task<Result<Page<BlobId>>> ListBlobs(std::optional<BlobId> after, uint32_t limit) final;
+  Task<Result<Page<BlobId>>> ListBlobs(std::optional<BlobId> after, uint32_t limit) override;
 
   Task<Status> Reserve(const LogId& log, uint64_t length) final;
   Task<Status> Append(const LogId& log, uint64_t position, ConstSpan data) final;

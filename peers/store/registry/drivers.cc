@@ -6,6 +6,7 @@
 #include <set>
 #include <string_view>
 
+#include "peers/store/checksum/checksum_store.h"
 #include "peers/store/file/file_store.h"
 #include "peers/store/filter/checked_filter.h"
 #include "peers/store/filter/delay_filter.h"
@@ -27,15 +28,18 @@ struct OpenContext {
 
 // --- Drivers: a new one is a row and a function like these --------------------------------------
 
-// In a file system in memory, which outlives the process.
-OpenedStore OpenFileInMemory(const OpenContext& context, uint64_t reserve_bytes) {
-  ASSIGN_OR_RETURN(auto store,
-                   FileStore::Open(context.executor, {.name = context.config.name,
-                                                      .path = context.config.memory_place,
-                                                      .create = true,
-                                                      .reserve_bytes = reserve_bytes,
-                                                      .in_memory = true}));
-  return std::unique_ptr<Store>(std::move(store));
+// `generation` of the checksums.
+std::unique_ptr<Store> WithChecksums(const OpenContext& context, std::unique_ptr<Store> store,
+                                     uint64_t generation) {
+  return std::make_unique<ChecksumStore>(context.executor, std::move(store),
+                                         ChecksumOptions{.generation = generation});
+}
+
+OpenedStore OpenFileStore(const OpenContext& context, const FileStoreOptions& options) {
+  ASSIGN_OR_RETURN(auto store, FileStore::Open(context.executor, options));
+  if (!options.sums) return std::unique_ptr<Store>(std::move(store));
+  const uint64_t generation = store->sums_generation();
+  return WithChecksums(context, std::move(store), generation);
 }
 
 OpenedStore OpenMemory(const OpenContext& context, StoreOptions& options) {
@@ -45,12 +49,22 @@ OpenedStore OpenMemory(const OpenContext& context, StoreOptions& options) {
       .capacity_bytes = options.Number("capacity", kTiB),
       .reserve_bytes = options.Number("reserve", 64 * kMiB),
       .seed = options.Number("seed", 1)};
+  const bool sums = options.Flag("checksum", false);
   RETURN_IF_ERROR(options.Finish());
-  if (!context.config.memory_place.empty()) return OpenFileInMemory(context, world.reserve_bytes);
-  return std::unique_ptr<Store>(std::make_unique<MemoryStore>(
+  if (!context.config.memory_place.empty()) {
+    // In a file system in memory, which outlives the process.
+    return OpenFileStore(context, {.name = context.config.name,
+                                   .path = context.config.memory_place,
+                                   .create = true,
+                                   .reserve_bytes = world.reserve_bytes,
+                                   .sums = sums,
+                                   .in_memory = true});
+  }
+  std::unique_ptr<Store> store = std::make_unique<MemoryStore>(
       context.executor,
       MemoryStoreOptions{
-          .name = context.config.name, .world = context.config.memory_world, .own_world = world}));
+          .name = context.config.name, .world = context.config.memory_world, .own_world = world});
+  return sums ? WithChecksums(context, std::move(store), 1) : std::move(store);
 }
 
 OpenedStore OpenFile(const OpenContext& context, StoreOptions& options) {
@@ -60,14 +74,14 @@ OpenedStore OpenFile(const OpenContext& context, StoreOptions& options) {
       .create = context.create,
       .reserve_bytes = options.Number("reserve", SpaceReserve::kDefaultBytes),
       .max_open_files = options.Number("max_open_files", FileStoreOptions::kDefaultOpenFiles),
-      .witnesses = context.config.witnesses};
+      .witnesses = context.config.witnesses,
+      .sums = options.Flag("checksum", false)};
   if (options.Flag("direct", false)) {
     options.Fail("direct", {Code::kUnsupported, "direct I/O is not built yet"});
   }
   if (file.path.empty()) options.Fail("path", {Code::kInvalid, "a file store needs one"});
   RETURN_IF_ERROR(options.Finish());
-  ASSIGN_OR_RETURN(auto store, FileStore::Open(context.executor, file));
-  return std::unique_ptr<Store>(std::move(store));
+  return OpenFileStore(context, file);
 }
 
 struct DriverRow {

@@ -37,6 +37,7 @@ class ErrandRun {
   WitnessBox::Ends ends_;
   std::unique_ptr<WitnessBox> witnesses_;
   std::unique_ptr<FileStore> store_;
+  bool sums_ = true;  // The store keeps checksums.
   FaultOutcome outcome_ = FaultOutcome::kNotReached;
   Status heard_;
 };

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "medium.h"
+#include "peers/store/checksum/checksum_store.h"
 #include "peers/store/file/file_store.h"
 #include "peers/store/filter/checked_filter.h"
 #include "peers/store/filter/delay_filter.h"
@@ -151,6 +152,13 @@ constexpr FilterRow kFilters[] = {
      [](Env& env, std::unique_ptr<Store> store) -> std::unique_ptr<Store> {
        return std::make_unique<DelayFilter>(env, std::move(store),
                                             DelayFilterOptions{.max_ns = 200 * kMicrosecond});
+     }},
+    // Regions become clean and dirty all the time.
+    {"UnderChecksums",
+     [](Env& env, std::unique_ptr<Store> store) -> std::unique_ptr<Store> {
+       return std::make_unique<ChecksumStore>(
+           env, std::move(store),
+           ChecksumOptions{.generation = 7, .quiet_ns = kMillisecond, .max_cached_pages = 8});
      }},
     // The suite breaks the callers' rules on purpose: they are noted, and the store answers.
     {"UnderChecked",

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How regions become clean.
+#include <algorithm>
+
+#include "peers/store/checksum/checksum_store.h"
+
+namespace atl {
+namespace {
+
+constexpr int64_t kNap = 250 * kMillisecond;
+// Of a blob that nobody holds the sums are held for so long at most: its next holder waits for it.
+constexpr int64_t kSlice = 500 * kMillisecond;
+constexpr int64_t kBetweenSlices = 10 * kMillisecond;
+constexpr size_t kRegionsAtOnce = 64;
+constexpr uint64_t kPiece = 256 * kKiB;
+constexpr uint32_t kListPage = 1000;
+
+}  // namespace
+
+bool ChecksumStore::IsSummed(const Mine& mine, uint64_t region) {
+  return std::ranges::any_of(mine.summing,
+                             [&](const Summing& summing) { return summing.region == region; });
+}
+
+bool ChecksumStore::is_settled() const {
+  return !working_ &&
+         std::ranges::all_of(mine_, [](const auto& entry) { return entry.second->dirty.empty(); });
+}
+
+// --- Of what this instance writes ----------------------------------------------------------------
+
+Task<void> ChecksumStore::Settle(BlobId blob, MineRef mine) {
+  while (!mine->leaving && !closing_ && !mine->dirty.empty()) {
+    co_await env_.Sleep(std::min(options_.quiet_ns, kNap));
+    std::vector<uint64_t> quiet = QuietRegions(*mine);
+    if (quiet.empty() || mine->leaving || closing_) continue;
+    mine->active = true;
+    const Status status = co_await SumQuiet(blob, mine, std::move(quiet));
+    mine->active = false;
+    mine->idle.NotifyAll();
+    if (!status.ok() && status.code() != Code::kCancelled) break;  // Until the next change.
+  }
+  mine->settling = false;
+}
+
+std::vector<uint64_t> ChecksumStore::QuietRegions(const Mine& mine) {
+  std::vector<uint64_t> quiet;
+  const int64_t before_ns = env_.BootNs() - options_.quiet_ns;
+  for (const auto& [region, changed_ns] : mine.dirty) {
+    const ByteRange range{region * kSumRegion, kSumRegion};
+    const bool changing = std::ranges::any_of(
+        mine.changing, [&](const ByteRange& change) { return change.Overlaps(range); });
+    if (!changing && changed_ns <= before_ns) quiet.push_back(region);
+    if (quiet.size() == kRegionsAtOnce) break;
+  }
+  return quiet;
+}
+
+// A sum is made of bytes that are durable: a change since would have disturbed its summing.
+Task<Status> ChecksumStore::SumQuiet(BlobId blob, MineRef mine, std::vector<uint64_t> quiet) {
+  for (const uint64_t region : quiet) mine->summing.push_back({.region = region});
+  Status status = co_await below().Sync(blob);
+  while (!mine->summing.empty()) {
+    Summing* const summing = &mine->summing.front();
+    if (status.ok() && !mine->leaving && !closing_) {
+      status = co_await SumAndPublish(blob, mine, summing);
+      if (status.code() == Code::kCancelled) status = OkStatus();
+    }
+    mine->summing.pop_front();
+  }
+  co_return status;
+}
+
+Task<Status> ChecksumStore::SumAndPublish(BlobId blob, MineRef mine, Summing* summing) {
+  CO_ASSIGN_OR_RETURN(SumPage page, co_await SumRegion(blob, summing->region, &summing->disturbed));
+  const auto guard = co_await mine->publishing.Lock();
+  if (summing->disturbed) co_return Status(Code::kCancelled, "it was changed");
+  // Where there is nothing there is nothing to be remembered.
+  const bool is_empty = std::ranges::all_of(page.sums, [](uint32_t sum) { return sum == 0; });
+  mine->dirty.erase(summing->region);
+  if (is_empty) co_return OkStatus();
+  const Status status = co_await Publish(blob, summing->region, std::move(page));
+  if (!status.ok()) mine->doubtful.insert(summing->region);
+  co_return status;
+}
+
+Task<Result<SumPage>> ChecksumStore::SumRegion(BlobId blob, uint64_t region, const bool* stop) {
+  const ByteRange range{region * kSumRegion, kSumRegion};
+  CO_ASSIGN_OR_RETURN(const auto extents, co_await below().Extents(blob, range));
+  SumPage page{.clean = true};
+  Bytes bytes(kPiece);
+  for (const BlobExtent& extent : extents) {
+    if (extent.kind != ExtentKind::kData) continue;
+    const uint64_t end = AlignUp(extent.range.end(), kSumBlock);
+    for (uint64_t at = extent.range.offset / kSumBlock * kSumBlock; at < end; at += kPiece) {
+      if (*stop || closing_) co_return Status(Code::kCancelled, "it was stopped");
+      const MutSpan piece = MutSpan(bytes).first(std::min(kPiece, end - at));
+      CO_RETURN_IF_ERROR(co_await below().Read(blob, at, piece));
+      for (uint64_t done = 0; done < piece.size(); done += kSumBlock) {
+        const uint64_t block = (at + done) / kSumBlock;
+        page.sums[block - region * kSumsOfPage] =
+            SumOfBlock(blob, block, piece.subspan(done, kSumBlock));
+      }
+    }
+  }
+  co_return page;
+}
+
+Task<Status> ChecksumStore::Publish(BlobId blob, uint64_t region, SumPage page) {
+  const MineRef mine = Find(blob);
+  const Bytes bytes = EncodeSumPage(page, options_.generation, blob, region);
+  if (mine) ++mine->pages_changed;
+  const Status status =
+      co_await below().Write(SumsOf(blob), region * kSumPageBytes, bytes, {.data_sync = true});
+  if (mine) ++mine->pages_changed;
+  if (!status.ok()) {
+    // It may be there, or not: what is known of it is only in the store.
+    cache_.erase({blob, region});
+    std::erase(cached_, PageKey{blob, region});
+    co_return status;
+  }
+  Cache(blob, region, page.clean ? std::make_shared<const SumPage>(page) : nullptr);
+  co_return OkStatus();
+}
+
+// --- Of what nobody holds ------------------------------------------------------------------------
+
+void ChecksumStore::Enqueue(const BlobId& blob) {
+  const bool known = complete_.contains(blob) || at_work_ == blob ||
+                     std::ranges::find(unheld_, blob) != unheld_.end();
+  if (known || closing_) return;
+  unheld_.push_back(blob);
+  if (std::exchange(working_, true)) return;
+  background_.Run(SumUnheld());
+}
+
+Task<void> ChecksumStore::EnqueueAll() {
+  std::optional<BlobId> after;
+  while (!closing_) {
+    const auto page = co_await below().ListBlobs(after, kListPage);
+    if (!page.ok()) co_return;
+    for (const BlobId& blob : page->items) {
+      if (!IsOfSums(blob) && !mine_.contains(blob)) Enqueue(blob);
+    }
+    if (page->last || page->items.empty()) co_return;
+    after = page->items.back();
+  }
+}
+
+Task<void> ChecksumStore::SumUnheld() {
+  while (!unheld_.empty() && !closing_) {
+    const BlobId blob = unheld_.front();
+    unheld_.pop_front();
+    while (!closing_ && !co_await SumSlice(blob)) co_await env_.Sleep(kBetweenSlices);
+  }
+  working_ = false;
+}
+
+Task<bool> ChecksumStore::SumSlice(BlobId blob) {
+  if (mine_.contains(blob) || adopting_.contains(blob)) co_return true;
+  // Where everything is called data there would be no end.
+  if (below().info().capabilities.extents == Support::kNone) co_return true;
+  at_work_ = blob;
+  stop_work_ = false;
+  bool done = true;
+  const auto extents = co_await below().Extents(blob, {0, kMaxVolumeSize});
+  std::set<uint64_t> regions;
+  if (extents.ok()) {
+    for (const BlobExtent& extent : *extents) {
+      if (extent.kind != ExtentKind::kData) continue;
+      const uint64_t end = (extent.range.end() + kSumRegion - 1) / kSumRegion;
+      for (uint64_t at = extent.range.offset / kSumRegion; at < end; ++at) regions.insert(at);
+    }
+  }
+  if (!regions.empty() && !stop_work_) {
+    // Who writes to the blob holds its sums.
+    Result<bool> all = true;
+    if (const Status ours = co_await below().Adopt(SumsOf(blob), 0); !ours.ok()) all = ours;
+    if (all.ok() && !co_await IsStill(blob)) all = Status(Code::kBusy, "somebody has it");
+    if (all.ok()) all = co_await SumDirtyRegions(blob, std::move(regions));
+    done = !all.ok() || *all;
+    if (all.ok() && *all) complete_.insert(blob);
+    co_await below().Disown(SumsOf(blob));  // Also if it seems that they are not.
+  }
+  at_work_.reset();
+  work_moved_.NotifyAll();
+  co_return done;
+}
+
+Task<bool> ChecksumStore::IsStill(BlobId blob) {
+  const Status adopted = co_await below().Adopt(blob, 0);
+  co_await below().Disown(blob);
+  co_return adopted.ok() || adopted.code() == Code::kFenced;
+}
+
+// False: the time was over before the end.
+Task<Result<bool>> ChecksumStore::SumDirtyRegions(BlobId blob, std::set<uint64_t> regions) {
+  const int64_t end_ns = env_.BootNs() + kSlice;
+  bool synced = false;
+  for (const uint64_t region : regions) {
+    if (stop_work_ || closing_) co_return Status(Code::kCancelled, "somebody wants to write");
+    if (env_.BootNs() > end_ns) co_return false;
+    if (co_await PageOf(blob, region, true)) continue;
+    if (!std::exchange(synced, true)) CO_RETURN_IF_ERROR(co_await below().Sync(blob));
+    CO_ASSIGN_OR_RETURN(SumPage page, co_await SumRegion(blob, region, &stop_work_));
+    CO_RETURN_IF_ERROR(co_await Publish(blob, region, std::move(page)));
+  }
+  co_return true;
+}
+
+}  // namespace atl
