@@ -89,7 +89,7 @@ Task<void> LeaseKeeper::Stop() {
   stopping_ = true;
   alarm_.Ring();
   co_await loop_.Join();
-  if (!started_) co_return;
+  if (renewals_ == 0) co_return;  // Else it may be there though that was not told.
   const RecordKey key = RecordKey::Of(RecordKind::kLease, identity_->incarnation);
   const Status removed = co_await store_->RemoveRecord(key, version_, env_->NewUuid());
   if (removed.code() == Code::kConflict) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "peers/store/limits.h"
+
 namespace atl {
 namespace {
 
@@ -134,6 +136,7 @@ Task<void> ChecksumStore::Disown(const BlobId& blob_ref) {
 }
 
 Task<Result<Page<BlobId>>> ChecksumStore::ListBlobs(std::optional<BlobId> after, uint32_t limit) {
+  CO_RETURN_IF_ERROR(CheckPage(limit));
   Page<BlobId> out{.items = {}, .last = false};
   while (!out.last && out.items.size() < limit) {
     const auto left = static_cast<uint32_t>(limit - out.items.size());

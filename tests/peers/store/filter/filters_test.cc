@@ -141,7 +141,7 @@ TEST(Registry, NamesWhatItDoesNotKnowAndWhatThereIs) {
   EXPECT_EQ(message({.name = "a", .driver = "memory", .options = {{"filters", "eror"}}}),
             "store a: filter 'eror' is unknown; there are: checked, delay, error");
   EXPECT_NE(message({.name = "a", .driver = "memory", .options = {{"pth", "/x"}}})
-                .find("unknown option 'pth'; there are: capacity, durable_at_ack"),
+                .find("unknown option 'pth'; there are: capacity, checksum, durable_at_ack"),
             std::string::npos);
   EXPECT_NE(message({.name = "a", .driver = "memory", .options = {{"error.nth", "1"}}})
                 .find("'error.nth' is for a filter that is not used"),
