@@ -16,4 +16,12 @@ inline int64_t SegmentNowNs() {
   return now.tv_sec * 1'000'000'000 + now.tv_nsec;
 }
 
+// Of stamps that another process has written, which may be anything: they wrap around.
+constexpr int64_t NsBetween(int64_t from_ns, int64_t to_ns) {
+  return static_cast<int64_t>(static_cast<uint64_t>(to_ns) - static_cast<uint64_t>(from_ns));
+}
+constexpr int64_t NsAfter(int64_t from_ns, int64_t duration_ns) {
+  return static_cast<int64_t>(static_cast<uint64_t>(from_ns) + static_cast<uint64_t>(duration_ns));
+}
+
 }  // namespace atl

@@ -113,8 +113,8 @@ void Port::Answer(SlotRecord& slot, Code code, int64_t result) {
   slot.code.Store(static_cast<uint8_t>(code));
   slot.result.Store(result);
   slot.answered_after.Store(StampAfter(submitted, now));
-  metrics_->served.Finished(slot.op.Load(), code != Code::kOk,
-                            now - submitted - int64_t{slot.accepted_after.Load()} * kStampUnitNs);
+  const int64_t accepted = NsAfter(submitted, int64_t{slot.accepted_after.Load()} * kStampUnitNs);
+  metrics_->served.Finished(slot.op.Load(), code != Code::kOk, NsBetween(accepted, now));
   --accepted_;
   slot.StoreWord({SlotState::kAnswered, index_, word.sequence});
   PostAnswer(*segment_, index);

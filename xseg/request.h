@@ -28,6 +28,7 @@
 #include "xseg/base/status.h"
 #include "xseg/block_pool.h"
 #include "xseg/buffer_ref.h"
+#include "xseg/clock.h"
 #include "xseg/slot.h"
 
 namespace atl {
@@ -132,7 +133,7 @@ class [[nodiscard]] Request {
 
  private:
   int64_t Stamp(uint32_t after) const {
-    return after == 0 ? 0 : submitted_ns() + int64_t{after} * kStampUnitNs;
+    return after == 0 ? 0 : NsAfter(submitted_ns(), int64_t{after} * kStampUnitNs);
   }
   void Drop() {
     if (slot_ == nullptr) return;

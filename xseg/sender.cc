@@ -67,7 +67,7 @@ std::optional<Request> Sender::Collect(RequestHome* home) {
     slot.StoreWord({SlotState::kPrepared, kNoPort, word.sequence});
     if (metrics_ != nullptr) {
       metrics_->Finished(slot.op.Load(), slot.code.Load() != 0,
-                         SegmentNowNs() - slot.submitted_ns.Load());
+                         NsBetween(slot.submitted_ns.Load(), SegmentNowNs()));
     }
     return Request(home, &slot, static_cast<uint16_t>(number), Request::Role::kSender);
   }
