@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "xseg/client_port.h"
 
-#include <sys/socket.h>
+#include <poll.h>
 
 #include "xseg/client_greeting.h"
 #include "xseg/descriptor_passing.h"
@@ -62,8 +62,9 @@ bool ClientPort::PrepareSleep() {
 }
 
 bool ClientPort::server_gone() const {
-  char byte;
-  return recv(bell_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+  // Whatever it has rung with before may still be there to read.
+  pollfd bell{bell_.get(), POLLRDHUP, 0};
+  return poll(&bell, 1, 0) == 1;
 }
 
 }  // namespace atl

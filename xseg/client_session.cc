@@ -2,6 +2,7 @@
 #include "xseg/client_session.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -19,6 +20,9 @@ namespace {
 // An honest client causes at most one look at an empty word for each request that is out, and it
 // has at most 512 of those.
 constexpr unsigned kMaxEmptyLooks = 1024;
+
+// Looking whether the client is still there is a system call.
+constexpr unsigned kQuietPollsPerLook = 1024;
 
 Status Misbehaved(std::string_view how) {
   return {Code::kInvalid, fmt::format("the client misbehaves: {}", how)};
@@ -72,13 +76,22 @@ Status ClientSession::Poll(const OnRequest& on_request, bool* any) {
   *any = false;
   if (!broken_.ok()) return broken_;
   uint64_t words = segment_->rings().server.TakeArrivals();
-  if (words == 0) return {};
+  if (words == 0) return ++quiet_polls_ < kQuietPollsPerLook ? Status() : LookAtBell();
   if ((words & ~kAllWords) != 0) return broken_ = Misbehaved("it rings for a word that is none");
   while (words != 0) {
     broken_ = TakeWord(TakeLowestBit(&words), on_request, any);
     if (!broken_.ok()) return broken_;
   }
   return {};
+}
+
+// Nothing else tells of a client that has died: it may have done so between any two of its writes,
+// and bytes that it has rung with may still be there to read.
+Status ClientSession::LookAtBell() {
+  quiet_polls_ = 0;
+  pollfd bell{bell_.get(), POLLRDHUP, 0};
+  if (poll(&bell, 1, 0) == 1) broken_ = Status(Code::kUnavailable, "the client has ended");
+  return broken_;
 }
 
 Status ClientSession::TakeWord(unsigned word, const OnRequest& on_request, bool* any) {
@@ -183,6 +196,9 @@ bool ClientSession::PrepareSleep() {
   return false;
 }
 
-void ClientSession::Woken() { AnnounceAwake(segment_->rings().server); }
+void ClientSession::Woken() {
+  AnnounceAwake(segment_->rings().server);
+  quiet_polls_ = kQuietPollsPerLook;  // It may have been the client's end.
+}
 
 }  // namespace atl

@@ -76,8 +76,8 @@ class ClientSession {
   // Who took the offer.
   const PeerCredentials& peer() const { return peer_; }
 
-  // Takes what came in. Not ok: the client misbehaves, and every later call says the same.
-  // `*any` tells if there was anything.
+  // Takes what came in. Not ok: the client misbehaves (kInvalid) or has ended (kUnavailable), and
+  // every later call says the same. `*any` tells if there was anything.
   Status Poll(const OnRequest& on_request, bool* any);
   // `answer` goes over the arguments; at most kInlineArgumentBytes.
   void Respond(ClientRequest&& request, Code code, int64_t result, ConstSpan answer = {});
@@ -108,6 +108,7 @@ class ClientSession {
   Status Judge(const SlotRecord& slot, Copy* copy) const;
   void CopyArguments(const SlotRecord& slot, Copy* copy) const;
   void Answer(unsigned number, Code code, int64_t result, ConstSpan answer);
+  Status LookAtBell();
 
   Options options_;
   std::unique_ptr<ClientSegment> segment_;
@@ -117,6 +118,7 @@ class ClientSession {
   std::vector<Copy> table_;
   unsigned in_service_ = 0;
   unsigned empty_looks_ = 0;
+  unsigned quiet_polls_ = 0;  // Since somebody looked whether the client is there.
   Status broken_;
 };
 
