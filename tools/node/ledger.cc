@@ -90,7 +90,9 @@ Status Ledger::Read() {
     left = left.subspan(sizeof(length) + length);
     end_ += sizeof(length) + length;
   }
-  return {};
+  // Else the end of what does not count could be taken for entries behind the next, shorter one.
+  if (ftruncate(fd_.get(), static_cast<off_t>(end_)) == 0) return {};
+  return Status::FromErrno(errno, "cut a ledger");
 }
 
 Status Ledger::WriteAt(uint64_t offset, ConstSpan bytes) const {

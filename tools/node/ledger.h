@@ -30,7 +30,8 @@ class Ledger {
   using Holdings = std::map<std::string, std::set<Holding>>;
 
   static Result<Ledger> Create();
-  // Of a file that another process has made; kCorrupt if it is none.
+  // Of a file that another process has made, which no longer writes; kCorrupt if it is none. What
+  // does not count is cut off.
   static Result<Ledger> Load(Fd fd);
 
   int fd() const { return fd_.get(); }

@@ -62,6 +62,9 @@ TEST(LedgerTest, AnEntryThatIsNotWholeDoesNotCountAndIsWrittenOver) {
     auto again = Ledger::Load(Copy(*ledger));
     ASSERT_TRUE(again.ok()) << again.status().ToString();
     EXPECT_EQ(again->of("store a"), std::set<Holding>{BlobOf(1)});
+    struct stat cut;
+    ASSERT_EQ(fstat(ledger->fd(), &cut), 0);
+    EXPECT_EQ(cut.st_size, before.st_size) << "remains, which could be taken for entries";
     ASSERT_TRUE(again->Note("store a", BlobOf(3)).ok());
     auto third = Ledger::Load(Copy(*again));
     ASSERT_TRUE(third.ok());
