@@ -211,7 +211,7 @@ class HostileProcessTest : public testing::Test {
       EXPECT_EQ(OpenDescriptors(), descriptors);
       EXPECT_EQ(MappedSegments("atoll-client"), 1u);
       control_->stop = true;
-      while (server.guests() > 0) {
+      for (int64_t waited = 0; server.guests() > 0 && waited < kPatience; waited += kPause) {
         co_await executor.Sleep(kPause);
         Status honest_end;
         server.Sweep(&honest_end);
