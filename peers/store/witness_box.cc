@@ -64,8 +64,8 @@ Result<std::pair<Message, Fd>> Take(const WitnessBox::Ends& ends, int flags) {
 
 }  // namespace
 
-Result<WitnessBox::Ends> WitnessBox::Ends::Duplicate() const {
-  Ends ends{Fd(fcntl(put.get(), F_DUPFD_CLOEXEC, 0)), Fd(fcntl(take.get(), F_DUPFD_CLOEXEC, 0))};
+Result<WitnessBox::Ends> WitnessBox::Duplicate(int put, int take) {
+  Ends ends{Fd(fcntl(put, F_DUPFD_CLOEXEC, 0)), Fd(fcntl(take, F_DUPFD_CLOEXEC, 0))};
   if (!ends.put.valid() || !ends.take.valid()) return Status::FromErrno(errno, "dup");
   return ends;
 }
@@ -93,19 +93,26 @@ Status WitnessBox::GoRound(bool opening) {
   const Message end = EndOfRound();
   RETURN_IF_ERROR(Put(ends_, end));
   std::set<std::pair<FileId, Says>> seen;
+  std::set<FileId> failed;
   while (true) {
     ASSIGN_OR_RETURN(auto first, Take(ends_, MSG_PEEK));
     auto& [message, description] = first;
     if (opening && message.says == Says::kWitness) witnesses_.try_emplace(message.file);
     const auto witness = witnesses_.find(message.file);
-    const bool stays = message.says != Says::kRoundEnds && witness != witnesses_.end() &&
+    // A failure whose witness was put behind it by a round that was cut off stays, too.
+    const bool known = witness != witnesses_.end() || (opening && message.says == Says::kFailed);
+    const bool stays = message.says != Says::kRoundEnds && known &&
                        seen.emplace(message.file, message.says).second;
     if (stays) RETURN_IF_ERROR(Put(ends_, message, description.get()));
     RETURN_IF_ERROR(Take(ends_, 0).status());
     if (message == end) break;
     if (!opening || !stays) continue;
     if (message.says == Says::kWitness) witness->second.left = std::move(description);
-    if (message.says == Says::kFailed) witness->second.failed = true;
+    if (message.says == Says::kFailed) failed.insert(message.file);
+  }
+  for (const FileId file : failed) {
+    const auto witness = witnesses_.find(file);
+    if (witness != witnesses_.end()) witness->second.failed = true;
   }
   void_messages_ = 0;
   return {};

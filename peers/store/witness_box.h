@@ -38,8 +38,9 @@ class WitnessBox {
  public:
   struct Ends {
     Fd put, take;
-    Result<Ends> Duplicate() const;
   };
+  // Descriptors of its own for both ends.
+  static Result<Ends> Duplicate(int put, int take);
   // An empty one. The node makes them, and hands both ends to all of its processes.
   static Result<Ends> Make();
 

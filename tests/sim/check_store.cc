@@ -10,6 +10,7 @@
 #include "peers/format/records.h"
 #include "peers/map/node.h"
 #include "peers/mapper/root_store.h"
+#include "peers/volumes/lease.h"
 #include "peers/volumes/reach.h"
 
 namespace atl::sim {
@@ -244,7 +245,12 @@ Task<std::vector<std::string>> ListStore(Store* store) {
     const auto keys = co_await AllKeys(store, kind);
     if (!keys.ok()) all.push_back(keys.status().ToString());
     if (!keys.ok()) continue;
-    for (const RecordKey& key : *keys) all.push_back(key.ToString());
+    for (const RecordKey& key : *keys) {
+      all.push_back(key.ToString());
+      if (kind != RecordKind::kLease) continue;
+      const auto lease = co_await ReadLease(store, key.uuid());
+      if (lease.ok()) all.back() += " of " + lease->node;
+    }
   }
   co_return all;
 }

@@ -72,8 +72,14 @@ class StorePeerProgram final : public Peer {
       CO_ASSIGN_OR_RETURN(links.memory_place, remains->second.MemoryPlace());
     } else if (remains != host_.stores.end()) {
       CO_ASSIGN_OR_RETURN(WitnessBox::Ends ends, remains->second.OpenWitnesses());
-      CO_ASSIGN_OR_RETURN(witnesses_, WitnessBox::Open(std::move(ends)));
-      links.witnesses = witnesses_.get();
+      auto witnesses = WitnessBox::Open(std::move(ends));
+      if (!witnesses.ok()) {
+        spdlog::warn("{}: serving without witnesses of failed writes: {}", config_.name,
+                     witnesses.status().ToString());
+      } else {
+        witnesses_ = *std::move(witnesses);
+        links.witnesses = witnesses_.get();
+      }
     }
     CO_ASSIGN_OR_RETURN(store_, OpenConfiguredStore(host_.config, config_, host_.executor, links));
     CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, StorePeer(config_), kPeerBuffers));

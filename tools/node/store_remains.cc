@@ -31,11 +31,7 @@ int TakeNumber(std::string_view* text) {
 
 Result<WitnessBox::Ends> StoreRemains::OpenWitnesses() const {
   if (descriptors.size() != 2) return Status(Code::kInvalid, "a store without witnesses");
-  WitnessBox::Ends ends;
-  ends.put = Fd(fcntl(descriptors[0].get(), F_DUPFD_CLOEXEC, 0));
-  ends.take = Fd(fcntl(descriptors[1].get(), F_DUPFD_CLOEXEC, 0));
-  if (!ends.put.valid() || !ends.take.valid()) return Status::FromErrno(errno, "dup");
-  return ends;
+  return WitnessBox::Duplicate(descriptors[0].get(), descriptors[1].get());
 }
 
 Result<std::string> StoreRemains::MemoryPlace() const {

@@ -15,8 +15,9 @@ namespace {
 constexpr int64_t kSumsPatience = 30 * kSecond;
 // Regions of one change that are looked at one by one.
 constexpr uint64_t kFewRegions = 64;
-// A change of more regions than that is summed by a later sweep.
-constexpr uint64_t kManyRegions = 4096;
+// More than that are made dirty all at once.
+constexpr size_t kRegionsOneByOne = 8;
+constexpr uint32_t kSweepsOfComplete = 16;
 constexpr int kTries = 3;
 constexpr uint64_t kVerifyPiece = 256 * kKiB;
 
@@ -54,21 +55,28 @@ Task<Status> ChecksumStore::Before(const StoreCall& call) {
   const auto* const blob = std::get_if<BlobId>(&call.target);
   if (blob == nullptr || IsOfSums(*blob)) co_return OkStatus();
   if (call.op == StoreOp::kAdopt) co_await BeginAdopt(*blob);
-  if (call.op == StoreOp::kRemove) co_await LetGo(*blob);
+  if (call.op == StoreOp::kRemove) co_await LetGo(*blob);  // A removal takes it from its holder.
   if (call.op == StoreOp::kCopy) CO_RETURN_IF_ERROR(co_await VerifyRange(call.from, call.range));
   if (IsChange(call.op)) co_return co_await BeginChange(*blob, call.range);
   co_return OkStatus();
 }
 
 Task<Status> ChecksumStore::After(const StoreCall& call, Status outcome) {
-  if (call.op == StoreOp::kSweep && outcome.ok() && !closing_) background_.Run(EnqueueAll());
+  if (call.op == StoreOp::kSweep && outcome.ok() && !call.dry_run && !closing_) {
+    // Others may have written to what was complete.
+    if (++sweeps_ % kSweepsOfComplete == 0) complete_.clear();
+    background_.Run(EnqueueAll());
+  }
   const auto* const blob = std::get_if<BlobId>(&call.target);
   if (blob == nullptr || IsOfSums(*blob)) co_return outcome;
   if (IsChange(call.op)) EndChange(*blob, call.range);
   if (call.op == StoreOp::kAdopt) co_return co_await EndAdopt(*blob, call.wait_ns, outcome);
   // What is left of them if this fails is a blob that nobody knows, for a garbage collection.
   const bool gone = outcome.ok() || outcome.code() == Code::kNotFound;
-  if (call.op == StoreOp::kRemove && gone) (void)co_await below().Remove(SumsOf(*blob));
+  if (call.op == StoreOp::kRemove && gone) {
+    complete_.erase(*blob);
+    (void)co_await below().Remove(SumsOf(*blob));
+  }
   co_return outcome;
 }
 
@@ -94,6 +102,10 @@ Task<Status> ChecksumStore::EndAdopt(BlobId blob, int64_t wait_ns, Status outcom
     std::erase(unheld_, blob);
     complete_.erase(blob);
     outcome = co_await below().Adopt(SumsOf(blob), std::max(wait_ns, kSumsPatience));
+    // What a page says that is not durable yet may not be what it says after a power loss.
+    if (outcome.ok()) outcome = co_await below().Sync(SumsOf(blob));
+    // They were given up after a failed sync; that is not what this says of the blob itself.
+    if (outcome.code() == Code::kFenced) outcome = {Code::kIo, std::string(outcome.message())};
     if (outcome.ok()) {
       DropCached(blob);
       mine_.emplace(blob, std::make_shared<Mine>());
@@ -107,31 +119,34 @@ Task<Status> ChecksumStore::EndAdopt(BlobId blob, int64_t wait_ns, Status outcom
   co_return outcome;
 }
 
+// The blob first, then its sums: until then nobody can write, and after that nobody here does.
 Task<void> ChecksumStore::LetGo(BlobId blob) {
   std::erase(unheld_, blob);
-  while (at_work_ == blob) {
-    stop_work_ = true;
+  while (at_work_ == blob || adopting_.contains(blob)) {
+    if (at_work_ == blob) stop_work_ = true;
     co_await work_moved_;
   }
   const MineRef mine = Find(blob);
-  if (!mine) co_return;
-  if (mine->leaving) {
+  if (mine && mine->leaving) {
     while (Find(blob) == mine) co_await mine->idle;
-    co_return;
+  } else if (mine) {
+    mine->leaving = true;
+    for (Summing& summing : mine->summing) summing.disturbed = true;
+    while (mine->active || !mine->changing.empty()) co_await mine->idle;
   }
-  mine->leaving = true;
-  for (Summing& summing : mine->summing) summing.disturbed = true;
-  while (mine->active || !mine->changing.empty()) co_await mine->idle;
+  co_await below().Disown(blob);
+  if (!mine || Find(blob) != mine) co_return;
   co_await below().Disown(SumsOf(blob));
+  DropCached(blob);
   mine_.erase(blob);
   mine->idle.NotifyAll();
 }
 
 Task<void> ChecksumStore::Disown(const BlobId& blob_ref) {
   const BlobId blob = blob_ref;
+  if (IsOfSums(blob)) co_return co_await ForwardingStore::Disown(blob);
   const bool was_mine = mine_.contains(blob);
   co_await LetGo(blob);
-  co_await ForwardingStore::Disown(blob);
   if (was_mine && !closing_) Enqueue(blob);
 }
 
@@ -179,26 +194,65 @@ Task<Result<std::vector<uint64_t>>> ChecksumStore::RegionsWithPages(BlobId blob,
 
 Task<Status> ChecksumStore::BeginChange(BlobId blob, ByteRange range) {
   const MineRef mine = Find(blob);
-  if (!mine || range.empty()) co_return OkStatus();  // The store below refuses it.
-  if (mine->leaving) {
-    co_return Status(Code::kFenced, fmt::format("{}: blob {} is being given up",
+  if (!mine || mine->leaving) {
+    co_return Status(Code::kFenced, fmt::format("{}: blob {} is not adopted by this instance",
                                                 below().info().name, blob.ToString()));
   }
+  if (range.empty()) co_return OkStatus();
   mine->changing.push_back(range);
+  // Their page may say something else in a moment.
+  std::set<uint64_t> unsure;
   for (Summing& summing : mine->summing) {
-    if (RegionRange(summing.region).Overlaps(range)) summing.disturbed = true;
+    if (!RegionRange(summing.region).Overlaps(range)) continue;
+    summing.disturbed = true;
+    unsure.insert(summing.region);
+  }
+  for (const uint64_t region : mine->doubtful) {
+    if (RegionRange(region).Overlaps(range)) unsure.insert(region);
   }
   auto regions = co_await RegionsWithPages(blob, range);
   Status status = regions.status();
   if (regions.ok()) {
-    for (const uint64_t region : *regions) {
-      // A page that is being published may say otherwise in a moment.
-      const bool known = mine->dirty.contains(region) && !IsSummed(*mine, region);
-      if (status.ok() && !known) status = co_await MakeDirty(blob, mine, region);
-    }
+    std::erase_if(*regions, [&](uint64_t region) {
+      return mine->dirty.contains(region) && !unsure.contains(region);
+    });
+    unsure.insert(regions->begin(), regions->end());
+    status = co_await MakeManyDirty(blob, mine, {unsure.begin(), unsure.end()});
   }
-  if (!status.ok()) EndChange(blob, range);
+  if (status.ok()) {
+    NoteChange(mine.get(), range);
+  } else {
+    EndChange(blob, range);
+  }
   co_return status;
+}
+
+// What the change makes durable must not find sums of what was there before.
+Task<Status> ChecksumStore::MakeManyDirty(BlobId blob, MineRef mine,
+                                          std::vector<uint64_t> regions) {
+  if (regions.size() <= kRegionsOneByOne) {
+    for (const uint64_t region : regions) {
+      CO_RETURN_IF_ERROR(co_await MakeDirty(blob, mine, region));
+    }
+    co_return OkStatus();
+  }
+  const auto guard = co_await mine->publishing.Lock();
+  const ByteRange pages{regions.front() * kSumPageBytes,
+                        (regions.back() - regions.front() + 1) * kSumPageBytes};
+  ++mine->pages_changed;
+  for (uint64_t region = regions.front(); region <= regions.back(); ++region) {
+    mine->doubtful.insert(region);
+  }
+  Status status = co_await below().Punch(SumsOf(blob), pages);
+  if (status.ok()) status = co_await below().Sync(SumsOf(blob));
+  ++mine->pages_changed;
+  DropCached(blob);
+  CO_RETURN_IF_ERROR(status);
+  for (uint64_t region = regions.front(); region <= regions.back(); ++region) {
+    mine->doubtful.erase(region);
+    mine->dirty[region] = {.changed_ns = env_.BootNs()};
+  }
+  co_return OkStatus();
 }
 
 Task<Status> ChecksumStore::MakeDirty(BlobId blob, MineRef mine, uint64_t region) {
@@ -206,12 +260,25 @@ Task<Status> ChecksumStore::MakeDirty(BlobId blob, MineRef mine, uint64_t region
   if (mine->dirty.contains(region)) co_return OkStatus();
   CO_ASSIGN_OR_RETURN(const PageRef page, co_await LoadPage(blob, region));
   if (page || mine->doubtful.contains(region)) {
-    // What the change makes durable must not find sums of what was there before.
+    // If this fails the page may say dirty, and still not be durable.
+    mine->doubtful.insert(region);
     CO_RETURN_IF_ERROR(co_await Publish(blob, region, SumPage{}));
+    mine->doubtful.erase(region);
   }
-  mine->doubtful.erase(region);
-  mine->dirty[region] = env_.BootNs();
+  mine->dirty[region] = {.changed_ns = env_.BootNs(), .before = page};
   co_return OkStatus();
+}
+
+void ChecksumStore::NoteChange(Mine* mine, ByteRange range) {
+  auto dirty = mine->dirty.lower_bound(FirstRegion(range));
+  for (; dirty != mine->dirty.end() && dirty->first < EndRegion(range); ++dirty) {
+    dirty->second.changed_ns = env_.BootNs();
+    const ByteRange part = RegionRange(dirty->first).Intersect(range);
+    const uint64_t end = (part.end() + kSumBlock - 1) / kSumBlock;
+    for (uint64_t block = part.offset / kSumBlock; block < end; ++block) {
+      dirty->second.changed.set(block - dirty->first * kSumsOfPage);
+    }
+  }
 }
 
 void ChecksumStore::EndChange(const BlobId& blob, ByteRange range) {
@@ -219,12 +286,7 @@ void ChecksumStore::EndChange(const BlobId& blob, ByteRange range) {
   if (!mine) return;
   const auto found = std::ranges::find(mine->changing, range);
   if (found != mine->changing.end()) mine->changing.erase(found);
-  if (EndRegion(range) - FirstRegion(range) <= kManyRegions) {
-    for (uint64_t at = FirstRegion(range); at < EndRegion(range); ++at) {
-      const auto dirty = mine->dirty.find(at);
-      if (dirty != mine->dirty.end()) dirty->second = env_.BootNs();
-    }
-  }
+  NoteChange(mine.get(), range);
   if (mine->changing.empty()) mine->idle.NotifyAll();
   if (!mine->settling && !mine->dirty.empty() && !closing_ && !mine->leaving) {
     mine->settling = true;
@@ -249,6 +311,7 @@ Task<Result<ChecksumStore::PageRef>> ChecksumStore::LoadPage(BlobId blob, uint64
     const uint64_t changed = mine ? mine->pages_changed : 0;
     Bytes bytes(kSumPageBytes);
     const Status status = co_await below().Read(SumsOf(blob), region * kSumPageBytes, bytes);
+    if (Find(blob) != mine) co_return PageRef();  // Whose it was is no more.
     if (mine && mine->pages_changed != changed) continue;
     if (!status.ok() && status.code() != Code::kNotFound) co_return status;
     std::optional<SumPage> page;
@@ -313,7 +376,7 @@ Task<Status> ChecksumStore::VerifyBlock(BlobId blob, uint64_t block, uint64_t of
   const uint64_t region = block / kSumsOfPage;
   for (int i = 0; i < kTries; ++i) {
     CO_RETURN_IF_ERROR(co_await below().Read(blob, block * kSumBlock, bytes));
-    const PageRef page = co_await PageOf(blob, region, i > 0);
+    CO_ASSIGN_OR_RETURN(const PageRef page, co_await LoadPage(blob, region, i > 0));
     const uint32_t sum = page ? page->sums[block - region * kSumsOfPage] : 0;
     if (sum != 0 && SumOfBlock(blob, block, bytes) != sum) continue;
     if (sum != 0) ++verified_;

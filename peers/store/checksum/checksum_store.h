@@ -15,6 +15,7 @@
 // Threads: those of the store below, which it owns.
 #pragma once
 
+#include <bitset>
 #include <deque>
 #include <list>
 #include <map>
@@ -61,10 +62,17 @@ class ChecksumStore final : public ForwardingStore {
     bool disturbed = false;
   };
   // A blob that this instance has adopted.
+  struct DirtyRegion {
+    int64_t changed_ns = 0;  // When it was changed last.
+    // The sums from before, which stay those of the blocks that were not changed since: damage that
+    // was there when something else was changed is not summed as if it were right.
+    std::shared_ptr<const SumPage> before;
+    std::bitset<kSumsOfPage> changed;
+  };
   struct Mine {
     std::list<ByteRange> changing;
-    std::map<uint64_t, int64_t> dirty;  // Region -> when it was last changed.
-    // Their sums may be in the store though that was not told.
+    std::map<uint64_t, DirtyRegion> dirty;
+    // Whatever their page seems to say, something else may become durable.
     std::set<uint64_t> doubtful;
     std::list<Summing> summing;
     Mutex publishing;  // Of a page, against changes of its region.
@@ -91,6 +99,8 @@ class ChecksumStore final : public ForwardingStore {
   Task<Status> BeginChange(BlobId blob, ByteRange range);
   void EndChange(const BlobId& blob, ByteRange range);
   Task<Status> MakeDirty(BlobId blob, MineRef mine, uint64_t region);
+  Task<Status> MakeManyDirty(BlobId blob, MineRef mine, std::vector<uint64_t> regions);
+  void NoteChange(Mine* mine, ByteRange range);
   // Those regions in `range` that may have a page.
   Task<Result<std::vector<uint64_t>>> RegionsWithPages(BlobId blob, ByteRange range);
 
@@ -118,12 +128,14 @@ class ChecksumStore final : public ForwardingStore {
   void Enqueue(const BlobId& blob);
   Task<void> EnqueueAll();
   Task<void> SumUnheld();
-  // True: there is nothing more to do for it.
-  Task<bool> SumSlice(BlobId blob);
+  // From `*next` on, which it moves. True: there is nothing more to do for it.
+  Task<bool> SumSlice(BlobId blob, uint64_t* next);
   // Nobody writes to it, and nothing that a dead process has submitted is under way; so it stays
   // while its sums are held.
   Task<bool> IsStill(BlobId blob);
-  Task<Result<bool>> SumDirtyRegions(BlobId blob, std::set<uint64_t> regions);
+  Task<Result<bool>> SumDirtyRegions(BlobId blob, uint64_t* next);
+  // Those with data, of some from `first` on; `*end`: how far it has looked.
+  Task<Result<std::set<uint64_t>>> RegionsWithData(BlobId blob, uint64_t first, uint64_t* end);
 
   Env& env_;
   const ChecksumOptions options_;
@@ -135,6 +147,7 @@ class ChecksumStore final : public ForwardingStore {
   std::deque<BlobId> unheld_;
   std::optional<BlobId> at_work_;
   std::set<BlobId> complete_;
+  uint32_t sweeps_ = 0;
   bool stop_work_ = false;
   Signal work_moved_;
   bool working_ = false;

@@ -15,6 +15,7 @@ constexpr int64_t kBetweenSlices = 10 * kMillisecond;
 constexpr size_t kRegionsAtOnce = 64;
 constexpr uint64_t kPiece = 256 * kKiB;
 constexpr uint32_t kListPage = 1000;
+constexpr uint64_t kWindow = 1024;  // Regions.
 
 }  // namespace
 
@@ -47,11 +48,11 @@ Task<void> ChecksumStore::Settle(BlobId blob, MineRef mine) {
 std::vector<uint64_t> ChecksumStore::QuietRegions(const Mine& mine) {
   std::vector<uint64_t> quiet;
   const int64_t before_ns = env_.BootNs() - options_.quiet_ns;
-  for (const auto& [region, changed_ns] : mine.dirty) {
+  for (const auto& [region, dirty] : mine.dirty) {
     const ByteRange range{region * kSumRegion, kSumRegion};
     const bool changing = std::ranges::any_of(
         mine.changing, [&](const ByteRange& change) { return change.Overlaps(range); });
-    if (!changing && changed_ns <= before_ns) quiet.push_back(region);
+    if (!changing && dirty.changed_ns <= before_ns) quiet.push_back(region);
     if (quiet.size() == kRegionsAtOnce) break;
   }
   return quiet;
@@ -65,7 +66,10 @@ Task<Status> ChecksumStore::SumQuiet(BlobId blob, MineRef mine, std::vector<uint
     Summing* const summing = &mine->summing.front();
     if (status.ok() && !mine->leaving && !closing_) {
       status = co_await SumAndPublish(blob, mine, summing);
-      if (status.code() == Code::kCancelled) status = OkStatus();
+      // One that cannot be read, or was changed, keeps nobody else from being summed.
+      const auto dirty = mine->dirty.find(summing->region);
+      if (!status.ok() && dirty != mine->dirty.end()) dirty->second.changed_ns = env_.BootNs();
+      if (dirty != mine->dirty.end()) status = OkStatus();
     }
     mine->summing.pop_front();
   }
@@ -78,8 +82,12 @@ Task<Status> ChecksumStore::SumAndPublish(BlobId blob, MineRef mine, Summing* su
   if (summing->disturbed) co_return Status(Code::kCancelled, "it was changed");
   // Where there is nothing there is nothing to be remembered.
   const bool is_empty = std::ranges::all_of(page.sums, [](uint32_t sum) { return sum == 0; });
-  mine->dirty.erase(summing->region);
-  if (is_empty) co_return OkStatus();
+  const auto dirty = mine->dirty.extract(summing->region);
+  if (!dirty || is_empty) co_return OkStatus();
+  for (size_t i = 0; dirty.mapped().before && i < kSumsOfPage; ++i) {
+    const uint32_t before = dirty.mapped().before->sums[i];
+    if (before != 0 && !dirty.mapped().changed.test(i)) page.sums[i] = before;
+  }
   const Status status = co_await Publish(blob, summing->region, std::move(page));
   if (!status.ok()) mine->doubtful.insert(summing->region);
   co_return status;
@@ -152,59 +160,76 @@ Task<void> ChecksumStore::SumUnheld() {
   while (!unheld_.empty() && !closing_) {
     const BlobId blob = unheld_.front();
     unheld_.pop_front();
-    while (!closing_ && !co_await SumSlice(blob)) co_await env_.Sleep(kBetweenSlices);
+    // Where everything is called data there would be no end.
+    const bool unknown = below().info().capabilities.extents == Support::kNone;
+    if (unknown || mine_.contains(blob) || adopting_.contains(blob)) continue;
+    at_work_ = blob;
+    stop_work_ = false;
+    uint64_t next = 0;
+    while (!closing_ && !co_await SumSlice(blob, &next)) co_await env_.Sleep(kBetweenSlices);
+    at_work_.reset();
+    work_moved_.NotifyAll();
   }
   working_ = false;
 }
 
-Task<bool> ChecksumStore::SumSlice(BlobId blob) {
-  if (mine_.contains(blob) || adopting_.contains(blob)) co_return true;
-  // Where everything is called data there would be no end.
-  if (below().info().capabilities.extents == Support::kNone) co_return true;
-  at_work_ = blob;
-  stop_work_ = false;
-  bool done = true;
-  const auto extents = co_await below().Extents(blob, {0, kMaxVolumeSize});
-  std::set<uint64_t> regions;
-  if (extents.ok()) {
-    for (const BlobExtent& extent : *extents) {
-      if (extent.kind != ExtentKind::kData) continue;
-      const uint64_t end = (extent.range.end() + kSumRegion - 1) / kSumRegion;
-      for (uint64_t at = extent.range.offset / kSumRegion; at < end; ++at) regions.insert(at);
-    }
-  }
-  if (!regions.empty() && !stop_work_) {
-    // Who writes to the blob holds its sums.
-    Result<bool> all = true;
-    if (const Status ours = co_await below().Adopt(SumsOf(blob), 0); !ours.ok()) all = ours;
-    if (all.ok() && !co_await IsStill(blob)) all = Status(Code::kBusy, "somebody has it");
-    if (all.ok()) all = co_await SumDirtyRegions(blob, std::move(regions));
-    done = !all.ok() || *all;
-    if (all.ok() && *all) complete_.insert(blob);
-    co_await below().Disown(SumsOf(blob));  // Also if it seems that they are not.
-  }
-  at_work_.reset();
-  work_moved_.NotifyAll();
-  co_return done;
+Task<bool> ChecksumStore::SumSlice(BlobId blob, uint64_t* next) {
+  if (stop_work_ || (co_await below().Usage(blob)).code() == Code::kNotFound) co_return true;
+  // Who writes to the blob holds its sums.
+  Result<bool> all = true;
+  if (const Status ours = co_await below().Adopt(SumsOf(blob), 0); !ours.ok()) all = ours;
+  if (all.ok() && !co_await IsStill(blob)) all = Status(Code::kBusy, "somebody has it");
+  if (all.ok()) all = co_await SumDirtyRegions(blob, next);
+  co_await below().Disown(SumsOf(blob));  // Also if it seems that they are not.
+  if (all.ok() && *all) complete_.insert(blob);
+  co_return !all.ok() || *all;
 }
 
 Task<bool> ChecksumStore::IsStill(BlobId blob) {
   const Status adopted = co_await below().Adopt(blob, 0);
   co_await below().Disown(blob);
-  co_return adopted.ok() || adopted.code() == Code::kFenced;
+  co_return adopted.ok();
 }
 
-// False: the time was over before the end.
-Task<Result<bool>> ChecksumStore::SumDirtyRegions(BlobId blob, std::set<uint64_t> regions) {
+Task<Result<std::set<uint64_t>>> ChecksumStore::RegionsWithData(BlobId blob, uint64_t first,
+                                                                uint64_t* end) {
+  // A window that grows where there is nothing.
+  std::set<uint64_t> regions;
+  uint64_t size = kWindow;
+  for (*end = first; regions.empty() && *end * kSumRegion < kMaxVolumeSize && !stop_work_;
+       size *= 4) {
+    const uint64_t begin = *end * kSumRegion;
+    const ByteRange window{begin, std::min(size * kSumRegion, kMaxVolumeSize - begin)};
+    CO_ASSIGN_OR_RETURN(const auto extents, co_await below().Extents(blob, window));
+    for (const BlobExtent& extent : extents) {
+      if (extent.kind != ExtentKind::kData) continue;
+      const uint64_t last = (extent.range.end() + kSumRegion - 1) / kSumRegion;
+      for (uint64_t at = extent.range.offset / kSumRegion; at < last; ++at) regions.insert(at);
+    }
+    *end = (window.end() + kSumRegion - 1) / kSumRegion;
+  }
+  co_return regions;
+}
+
+// False: the time was over before the end. A region that cannot be read is left as it is.
+Task<Result<bool>> ChecksumStore::SumDirtyRegions(BlobId blob, uint64_t* next) {
   const int64_t end_ns = env_.BootNs() + kSlice;
   bool synced = false;
-  for (const uint64_t region : regions) {
-    if (stop_work_ || closing_) co_return Status(Code::kCancelled, "somebody wants to write");
-    if (env_.BootNs() > end_ns) co_return false;
-    if (co_await PageOf(blob, region, true)) continue;
-    if (!std::exchange(synced, true)) CO_RETURN_IF_ERROR(co_await below().Sync(blob));
-    CO_ASSIGN_OR_RETURN(SumPage page, co_await SumRegion(blob, region, &stop_work_));
-    CO_RETURN_IF_ERROR(co_await Publish(blob, region, std::move(page)));
+  while (*next * kSumRegion < kMaxVolumeSize) {
+    uint64_t end = 0;
+    CO_ASSIGN_OR_RETURN(const auto regions, co_await RegionsWithData(blob, *next, &end));
+    for (const uint64_t region : regions) {
+      if (stop_work_ || closing_) co_return Status(Code::kCancelled, "somebody wants to write");
+      if (env_.BootNs() > end_ns) co_return false;
+      *next = region + 1;
+      const auto page = co_await LoadPage(blob, region, true);
+      if (!page.ok() || *page) continue;
+      if (!std::exchange(synced, true)) CO_RETURN_IF_ERROR(co_await below().Sync(blob));
+      auto sums = co_await SumRegion(blob, region, &stop_work_);
+      if (sums.ok()) CO_RETURN_IF_ERROR(co_await Publish(blob, region, *std::move(sums)));
+    }
+    if (stop_work_) co_return Status(Code::kCancelled, "somebody wants to write");
+    *next = std::max(*next, end);
   }
   co_return true;
 }

@@ -79,7 +79,10 @@ Task<Status> BlobSet::Sync(BlobId id) {
   if (!mine) {
     CO_RETURN_IF_ERROR(PoisonOf(id));
     const auto work = [this, id] { return SyncBlobDir(context_.blobs, id); };
-    co_return co_await context_.executor.Offload(work);
+    const Status status = co_await context_.executor.Offload(work);
+    // That was told now, and will not be told to who adopts it.
+    if (status.code() == Code::kIo) given_up_.try_emplace(id, GivenUp{status, {}});
+    co_return status;
   }
   const Use use(mine);
   {

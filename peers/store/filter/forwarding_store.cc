@@ -197,7 +197,7 @@ Task<Result<Page<RecordKey>>> ForwardingStore::ListRecords(RecordKind kind,
   return Through({.op = StoreOp::kListRecords}, below_->ListRecords(kind, after, limit));
 }
 Task<Result<uint64_t>> ForwardingStore::Sweep(bool dry_run) {
-  return Through({.op = StoreOp::kSweep}, below_->Sweep(dry_run));
+  return Through({.op = StoreOp::kSweep, .dry_run = dry_run}, below_->Sweep(dry_run));
 }
 
 }  // namespace atl

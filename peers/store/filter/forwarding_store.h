@@ -68,7 +68,8 @@ struct StoreCall {
   ConstSpan data = {};   // What is to be stored.
   BlobId from = {};      // Of a copy.
   uint64_t version = 0;
-  int64_t wait_ns = 0;  // Of an adopt.
+  int64_t wait_ns = 0;   // Of an adopt.
+  bool dry_run = false;  // Of a sweep.
 };
 // "write blob UUID.1", for messages.
 std::string Describe(const StoreCall& call);

@@ -20,7 +20,7 @@ ErrandRun::ErrandRun(RealEnv* env, std::string root, FaultInjector* injector)
 // With so few open files that those with unsynced writes have to be closed.
 Status ErrandRun::Open() {
   if (store_) return {};
-  ASSIGN_OR_RETURN(WitnessBox::Ends ends, ends_.Duplicate());
+  ASSIGN_OR_RETURN(WitnessBox::Ends ends, WitnessBox::Duplicate(ends_.put.get(), ends_.take.get()));
   ASSIGN_OR_RETURN(witnesses_, WitnessBox::Open(std::move(ends)));
   ASSIGN_OR_RETURN(store_, FileStore::Open(env_->executor(), {.path = root_,
                                                               .create = true,

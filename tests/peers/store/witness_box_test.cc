@@ -21,7 +21,7 @@ class WitnessBoxTest : public testing::Test {
   }
   // Another process of the node would see the same.
   std::unique_ptr<WitnessBox> Open() {
-    auto own = ends_.Duplicate();
+    auto own = WitnessBox::Duplicate(ends_.put.get(), ends_.take.get());
     CHECK(own.ok());
     auto box = WitnessBox::Open(*std::move(own));
     CHECK(box.ok()) << box.status().ToString();
@@ -131,9 +131,29 @@ TEST_F(WitnessBoxTest, WhoDiedInHisRoundIsFollowedByOneWhoSeesAll) {
   EXPECT_NE(box->Find(b), nullptr);
 }
 
+TEST_F(WitnessBoxTest, AFailureIsNotLostWhenARoundIsCutOffBehindItsWitness) {
+  const Fd file = File("a");
+  const FileId a = IdOf(file);
+  // The witness was put behind, and the failure is the first now.
+  const uint64_t failure[3] = {2, a.device, a.inode};
+  ASSERT_EQ(send(ends_.put.get(), failure, sizeof(failure), 0),
+            static_cast<ssize_t>(sizeof(failure)));
+  {
+    const uint64_t end[3] = {3, 4711, 42};
+    ASSERT_EQ(send(ends_.put.get(), end, sizeof(end), 0), static_cast<ssize_t>(sizeof(end)));
+    Fd description = File("a");
+    EXPECT_TRUE(Open()->Keep(a, std::move(description)).ok());
+  }
+  for (int i = 0; i < 2; ++i) {
+    const auto box = Open();
+    ASSERT_NE(box->Find(a), nullptr);
+    EXPECT_TRUE(box->Find(a)->failed);
+  }
+}
+
 TEST_F(WitnessBoxTest, NonsenseInTheBoxIsSeen) {
   ASSERT_EQ(send(ends_.put.get(), "x", 1, 0), 1);
-  auto own = ends_.Duplicate();
+  auto own = WitnessBox::Duplicate(ends_.put.get(), ends_.take.get());
   EXPECT_FALSE(WitnessBox::Open(*std::move(own)).ok());
 }
 

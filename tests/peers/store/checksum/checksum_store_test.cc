@@ -150,6 +150,7 @@ TEST_F(ChecksumStoreTest, ReadsOfPartsGiveTheRightBytes) {
 
 TEST_F(ChecksumStoreTest, AChangeIsSubmittedWhenItIsDurableThatTheSumsMeanNothing) {
   Adopt();
+  notes_->calls.clear();
   Write(0, Pattern(8192, 1));
   EXPECT_EQ(notes_->calls, std::vector<std::string>{"data write"}) << "there were none";
   Settle();
@@ -165,6 +166,30 @@ TEST_F(ChecksumStoreTest, AChangeIsSubmittedWhenItIsDurableThatTheSumsMeanNothin
   EXPECT_OK(Read(0, 8192));
 }
 
+TEST_F(ChecksumStoreTest, DamageIsNotSummedAsIfItWereRightWhenSomethingElseIsChanged) {
+  Adopt();
+  Write(0, Pattern(64 * kKiB, 1));
+  Settle();
+  Flip(20'000);
+  Write(0, Pattern(4096, 2));
+  Settle();
+  EXPECT_OK(Read(0, 16 * kKiB));
+  EXPECT_EQ(Read(16 * kKiB, 4096).code(), Code::kCorrupt);
+  EXPECT_OK(Read(20 * kKiB, 44 * kKiB));
+}
+
+TEST_F(ChecksumStoreTest, ALargeChangeMakesAllItsRegionsDirtyAtOnce) {
+  Adopt();
+  for (uint64_t region = 0; region < 70; ++region) Write(region * kSumRegion, Pattern(4096, 1));
+  Settle();
+  EXPECT_OK(Run(store_->Punch(kBlob, {4096, 100 * kSumRegion})));
+  EXPECT_EQ(notes_->calls, std::vector<std::string>{"sums sync"});
+  for (uint64_t region = 1; region < 70; ++region) EXPECT_OK(Read(region * kSumRegion, 4096));
+  EXPECT_OK(Read(0, 8192));
+  OpenAnew();
+  for (uint64_t region = 0; region < 70; ++region) EXPECT_OK(Read(region * kSumRegion, 4096));
+}
+
 TEST_F(ChecksumStoreTest, WhereThatCannotBeSaidNothingIsChanged) {
   Adopt();
   Write(0, Pattern(8192, 1));
@@ -174,6 +199,10 @@ TEST_F(ChecksumStoreTest, WhereThatCannotBeSaidNothingIsChanged) {
     const bool sums = blob != nullptr && IsOfSums(*blob) && call.op == StoreOp::kWrite;
     return sums ? Status(Code::kIo, "refused") : OkStatus();
   };
+  EXPECT_EQ(Run(store_->Write(kBlob, 0, Pattern(4096, 2), {})).code(), Code::kIo);
+  EXPECT_EQ(notes_->calls, std::vector<std::string>{"sums write"});
+  // Nor when it is tried again.
+  notes_->calls.clear();
   EXPECT_EQ(Run(store_->Write(kBlob, 0, Pattern(4096, 2), {})).code(), Code::kIo);
   EXPECT_EQ(notes_->calls, std::vector<std::string>{"sums write"});
   notes_->refuse = nullptr;

@@ -33,7 +33,7 @@ class Life {
  public:
   Life(const std::string& path, const WitnessBox::Ends* ends) {
     if (ends != nullptr) {
-      auto own = ends->Duplicate();
+      auto own = WitnessBox::Duplicate(ends->put.get(), ends->take.get());
       CHECK(own.ok());
       auto box = WitnessBox::Open(*std::move(own));
       CHECK(box.ok()) << box.status().ToString();
