@@ -83,7 +83,10 @@ Task<Status> Locks::ProveGone(Store* store, Uuid uuid, bool dead, std::optional<
     if (status.code() == Code::kFenced) {
       co_return dead ? OkStatus() : Status(Code::kBusy, std::string(status.message()));
     }
-    CO_RETURN_IF_ERROR(status);
+    if (!status.ok()) {
+      co_await store->Disown(blob);  // It may be ours though that was not told.
+      co_return status;
+    }
     const auto again = co_await ReadHeader(store, uuid, ReadFor::kAct);
     if (again.ok() && again->header.epoch == header->header.epoch) {
       adopted->emplace(blob);

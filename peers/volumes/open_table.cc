@@ -84,11 +84,9 @@ OpenTable::~OpenTable() = default;
 Task<Result<LeaseKeeper*>> OpenTable::Lease(StoreSlot slot) {
   const auto lock = co_await lease_mutex_.Lock();
   auto& lease = leases_[slot];
-  if (!lease) {
-    auto keeper = std::make_unique<LeaseKeeper>(env_, &stores_->at(slot), identity_);
-    CO_RETURN_IF_ERROR(co_await keeper->Start());
-    lease = std::move(keeper);
-  }
+  // One that could not start is kept: its record may be there though that was not told.
+  if (!lease) lease = std::make_unique<LeaseKeeper>(env_, &stores_->at(slot), identity_);
+  CO_RETURN_IF_ERROR(co_await lease->Start());
   co_return lease.get();
 }
 
