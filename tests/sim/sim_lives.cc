@@ -159,7 +159,7 @@ void Simulation::Force(Scene* scene) {
   FinishBatch(scene->batch);
   scene->batch = nullptr;
   before->troubled_until_ns = std::max(before->troubled_until_ns, world_.now_ns());
-  before->robbed = true;
+  before->robbed.insert(volume->uuid);
   volume->read_only = false;
   const Past past{volume->oracle, world_.now_ns()};
   // The lock is free for a moment, and who has lost it may be the first to want it.

@@ -30,15 +30,17 @@ bool Simulation::IsQuiet(const LifePtr& life, const Resource* of, int64_t began_
 }
 
 // By what has befallen others, or before.
-bool Simulation::IsExplained(const LifePtr& life, const Status& status, int64_t began_ns) {
-  if (status.code() == Code::kFenced) return life->robbed;
+bool Simulation::IsExplained(const LifePtr& life, const Resource* of, const Status& status,
+                             int64_t began_ns) {
+  const bool robbed = of != nullptr ? life->robbed.contains(of->uuid) : !life->robbed.empty();
+  if (status.code() == Code::kFenced) return robbed;
   // A volume stays read-only until somebody acts, whoever opens it; why is in the message. What was
   // taken by force may be garbage by now.
   if (status.code() == Code::kReadOnly) {
     const auto says = [&](const char* text) {
       return status.message().find(text) != std::string_view::npos;
     };
-    return says("injected") || (life->robbed && says("is not there"));
+    return says("injected") || (robbed && says("is not there"));
   }
   // Another node has a lock that it could not give back, and tries again.
   return status.code() == Code::kBusy &&
@@ -54,7 +56,7 @@ bool Simulation::Heard(const LifePtr& life, Resource* of, const Status& status, 
   Trace(fmt::format("{}: {}", what, status.ToString()));
   if (!MayBeHeard(status.code())) {
     Fail(fmt::format("{} says what it must never say: {}", what, status.ToString()));
-  } else if (IsQuiet(life, of, began_ns) && !IsExplained(life, status, began_ns)) {
+  } else if (IsQuiet(life, of, began_ns) && !IsExplained(life, of, status, began_ns)) {
     Fail(fmt::format("{} fails though nothing is wrong: {}", what, status.ToString()));
   }
   if (of != nullptr) of->sick = true;

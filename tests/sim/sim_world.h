@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -42,7 +43,8 @@ struct Life {
   bool gone = false;  // Nothing of it runs any more.
   // Until then it may fail though its store did not.
   int64_t troubled_until_ns = 0;
-  bool robbed = false;  // A volume was taken from it by force; it finds that out in any way.
+  // What was taken from it by force; it finds that out in any way.
+  std::set<Uuid> robbed;
 
   LocalAtoll& atoll() const { return node->atoll(); }
 };

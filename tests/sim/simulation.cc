@@ -206,7 +206,7 @@ void Simulation::DoRestart(int machine) {
   quiet &= IsQuiet(life, nullptr, began_ns);
   Trace(fmt::format("machine {} has stopped: {}", machine, stopped.ToString()));
   if (stopped.code() == Code::kTimeout) return Fail("a node does not stop");
-  if (!stopped.ok() && quiet && !IsExplained(life, stopped, began_ns))
+  if (!stopped.ok() && quiet && !IsExplained(life, nullptr, stopped, began_ns))
     return Fail("a node stops with " + stopped.ToString());
   for (auto& [uuid, resource] : resources_) {
     if (resource->home != machine || resource->snapshot) continue;

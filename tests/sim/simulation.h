@@ -143,7 +143,7 @@ class Simulation {
 
   // What is allowed to fail (sim_outcome.cc).
   bool IsQuiet(const LifePtr& life, const Resource* of, int64_t began_ns);
-  bool IsExplained(const LifePtr& life, const Status& status, int64_t began_ns);
+  bool IsExplained(const LifePtr& life, const Resource* of, const Status& status, int64_t began_ns);
   // True if its client has heard that it succeeded. A failure that is not allowed fails the
   // simulation, one that is makes the resource sick.
   bool Heard(const LifePtr& life, Resource* of, const Status& status, int64_t began_ns,
