@@ -39,9 +39,22 @@ const char* NameOf(Fault fault) {
   return kNames[static_cast<size_t>(fault)];
 }
 
+std::optional<int64_t> FaultInjector::Answer(Fault fault, sys::Call* call) {
+  if (fault == Fault::kIo) return -EIO;
+  if (fault == Fault::kNoSpace) return -ENOSPC;
+  if (fault == Fault::kInterrupted) return -EINTR;
+  call->length /= 2;
+  return std::nullopt;
+}
+
 bool FaultInjector::fired() const {
   const std::lock_guard lock(mutex_);
   return fired_;
+}
+
+bool FaultInjector::waits_for_second() const {
+  const std::lock_guard lock(mutex_);
+  return then_.has_value();
 }
 
 std::optional<int64_t> FaultInjector::Before(sys::Call& call) {
@@ -56,10 +69,11 @@ std::optional<int64_t> FaultInjector::Before(sys::Call& call) {
                                      : count.calls == plan_->call);
   if (is_it) {
     fired_ = true;
-    if (plan_->fault == Fault::kIo) return -EIO;
-    if (plan_->fault == Fault::kNoSpace) return -ENOSPC;
-    if (plan_->fault == Fault::kInterrupted) return -EINTR;
-    call.length /= 2;
+    if (const auto answer = Answer(plan_->fault, &call)) return answer;
+  } else if (fired_ && then_ && then_->site == site) {
+    const Fault fault = then_->fault;
+    then_.reset();
+    if (const auto answer = Answer(fault, &call)) return answer;
   }
   if (lacking_.contains(call.op) && !IsPlainReserve(call)) return -EOPNOTSUPP;
   if (call.op == sys::Op::kSync) return 0;

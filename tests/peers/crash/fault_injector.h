@@ -45,7 +45,9 @@ struct FaultPlan {
 class FaultInjector final : public sys::Watcher {
  public:
   FaultInjector() = default;
-  explicit FaultInjector(FaultPlan plan) : plan_(std::move(plan)) {}
+  // `then`: fails as well, at its first call after the fault of `plan`.
+  explicit FaultInjector(FaultPlan plan, std::optional<FaultPlan> then = std::nullopt)
+      : plan_(std::move(plan)), then_(std::move(then)) {}
 
   // Calls of each site so far, and of them those that can be cut short. Not while calls are made.
   struct Count {
@@ -56,13 +58,18 @@ class FaultInjector final : public sys::Watcher {
   // The file system cannot do such calls at all.
   void Lack(std::set<sys::Op> ops) { lacking_ = std::move(ops); }
   bool fired() const;
+  // There is a second fault that has not come yet.
+  bool waits_for_second() const;
 
   std::optional<int64_t> Before(sys::Call& call) override;
   void After(const sys::Call&, int64_t) override {}
 
  private:
+  static std::optional<int64_t> Answer(Fault fault, sys::Call* call);
+
   mutable std::mutex mutex_;
   std::optional<FaultPlan> plan_;
+  std::optional<FaultPlan> then_;
   bool fired_ = false;
   std::set<sys::Op> lacking_;
   std::map<FaultSite, Count> counts_;
