@@ -12,16 +12,18 @@ import os
 import random
 import signal
 import statistics
+import subprocess
 import threading
 import time
 
 import leftovers
-from harness import MIB, PLACEMENT, SEED, E2eTest, main
+from harness import MIB, PLACEMENT, SEED, E2eTest, has_tools, main
 from history import SECTOR, History, Writer
 from nbd_client import FLUSH, READ, WRITE, Client, Lost, NbdError, ReconnectingClient
 from register import Register
 
 KILLS = int(os.environ.get("ATOLL_KILLS") or 40)
+FIO_SECONDS = int(os.environ.get("ATOLL_FIO_SECONDS") or 8)
 FREEZES = int(os.environ.get("ATOLL_FREEZES") or 30)
 SECONDS = float(os.environ.get("ATOLL_KILL_SECONDS") or 12)
 SIZE = 16 * MIB
@@ -291,6 +293,31 @@ class PeerKills(E2eTest):
 
     def test_clients_see_a_pause_and_no_error_when_processes_are_killed(self):
         self.under_load(self.kill_many)
+
+    @has_tools("fio")
+    def test_fio_verifies_what_it_wrote_while_processes_are_killed_and_frozen(self):
+        if not ISOLATED:
+            return  # fio does not connect again.
+        self.node.ok("volume", "create", "fio", "--size", "64M")
+        words = ["--name=job", "--ioengine=nbd", f"--uri={self.node.uri('fio')}", "--size=48M",
+                 "--rw=randrw", "--rwmixread=30", "--bsrange=4k-64k", "--bs_unaligned=0",
+                 "--iodepth=16", "--fsync=64", "--verify=crc32c", "--verify_fatal=1",
+                 "--do_verify=1", "--verify_backlog=256", "--time_based", f"--runtime={FIO_SECONDS}",
+                 f"--randseed={SEED}", "--output-format=terse"]
+        with subprocess.Popen(["fio", *words], cwd=self.work, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as fio:
+            disturbed = 0
+            while fio.poll() is None:
+                if self.random.random() < 0.5:
+                    self.kill_one()
+                else:
+                    self.freeze_one()
+                disturbed += 1
+                time.sleep(self.random.uniform(0.05, 0.3))
+            out, err = fio.communicate()
+        self.assertEqual(fio.returncode, 0, out + err)
+        print(f"fio: {disturbed} kills and freezes in {FIO_SECONDS} s, verified", flush=True)
+        self.assertGreater(disturbed, 5)
 
     def test_a_process_that_is_frozen_costs_its_clients_that_while(self):
         def freeze_many():
