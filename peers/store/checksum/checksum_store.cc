@@ -65,6 +65,7 @@ Task<Status> ChecksumStore::After(const StoreCall& call, Status outcome) {
   if (call.op == StoreOp::kSweep && outcome.ok() && !call.dry_run && !closing_) {
     // Others may have written to what was complete.
     if (++sweeps_ % kSweepsOfComplete == 0) complete_.clear();
+    ++listing_;
     background_.Run(EnqueueAll());
   }
   const auto* const blob = std::get_if<BlobId>(&call.target);

@@ -151,6 +151,7 @@ class ChecksumStore final : public ForwardingStore {
   bool stop_work_ = false;
   Signal work_moved_;
   bool working_ = false;
+  uint32_t listing_ = 0;  // Sweeps that look for blobs to be summed.
   bool closing_ = false;
   uint64_t verified_ = 0;
   TaskGroup background_;

@@ -25,8 +25,9 @@ bool ChecksumStore::IsSummed(const Mine& mine, uint64_t region) {
 }
 
 bool ChecksumStore::is_settled() const {
-  return !working_ &&
-         std::ranges::all_of(mine_, [](const auto& entry) { return entry.second->dirty.empty(); });
+  return !working_ && listing_ == 0 && std::ranges::all_of(mine_, [](const auto& entry) {
+    return entry.second->dirty.empty() && !entry.second->settling;
+  });
 }
 
 // --- Of what this instance writes ----------------------------------------------------------------
@@ -145,15 +146,16 @@ void ChecksumStore::Enqueue(const BlobId& blob) {
 
 Task<void> ChecksumStore::EnqueueAll() {
   std::optional<BlobId> after;
-  while (!closing_) {
+  for (bool last = false; !last && !closing_;) {
     const auto page = co_await below().ListBlobs(after, kListPage);
-    if (!page.ok()) co_return;
+    if (!page.ok()) break;
     for (const BlobId& blob : page->items) {
       if (!IsOfSums(blob) && !mine_.contains(blob)) Enqueue(blob);
     }
-    if (page->last || page->items.empty()) co_return;
-    after = page->items.back();
+    last = page->last || page->items.empty();
+    if (!last) after = page->items.back();
   }
+  --listing_;
 }
 
 Task<void> ChecksumStore::SumUnheld() {
