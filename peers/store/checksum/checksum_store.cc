@@ -241,15 +241,13 @@ Task<Status> ChecksumStore::MakeManyDirty(BlobId blob, MineRef mine,
   const ByteRange pages{regions.front() * kSumPageBytes,
                         (regions.back() - regions.front() + 1) * kSumPageBytes};
   ++mine->pages_changed;
-  for (uint64_t region = regions.front(); region <= regions.back(); ++region) {
-    mine->doubtful.insert(region);
-  }
+  mine->doubtful.insert(regions.begin(), regions.end());
   Status status = co_await below().Punch(SumsOf(blob), pages);
   if (status.ok()) status = co_await below().Sync(SumsOf(blob));
   ++mine->pages_changed;
   DropCached(blob);
   CO_RETURN_IF_ERROR(status);
-  for (uint64_t region = regions.front(); region <= regions.back(); ++region) {
+  for (const uint64_t region : regions) {
     mine->doubtful.erase(region);
     mine->dirty[region] = {.changed_ns = env_.BootNs()};
   }
