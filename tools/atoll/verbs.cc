@@ -192,7 +192,7 @@ constexpr VerbRow kVerbs[] = {
      "the node, one at a time: the command shows its progress, and may be interrupted without\n"
      "ending it. The outcome is kept until the next one, or until the node stops. Data that a "
      "disk\n"
-     "gives back wrong, without an error, is not noticed.\n"
+     "gives back wrong, without an error, is noticed in stores with checksum = on.\n"
      "Exit code 0: nothing was found. 1: errors, or it was cancelled.",
      ScrubResources},
 

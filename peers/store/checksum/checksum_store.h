@@ -46,9 +46,12 @@ class ChecksumStore final : public ForwardingStore {
   ChecksumStore(Env& env, std::unique_ptr<Store> below, ChecksumOptions options);
   ~ChecksumStore() override;
 
+  const StoreInfo& info() const override { return info_; }
   Task<void> Close() override;
   Task<void> Disown(const BlobId& blob) override;
   Task<Status> Read(const BlobId& blob, uint64_t offset, MutSpan out) override;
+  // What was written and is a hole now is called data, so that who reads it is told.
+  Task<Result<std::vector<BlobExtent>>> Extents(const BlobId& blob, ByteRange range) override;
   Task<Result<Page<BlobId>>> ListBlobs(std::optional<BlobId> after, uint32_t limit) override;
 
   // For tests: blocks that were read and were right; whether there is nothing left to be summed.
@@ -111,6 +114,7 @@ class ChecksumStore final : public ForwardingStore {
   void Cache(const BlobId& blob, uint64_t region, PageRef page);
   void DropCached(const BlobId& blob);
 
+  Task<void> AddWithLost(BlobId blob, BlobExtent extent, std::vector<BlobExtent>* out);
   Task<Status> Verify(BlobId blob, uint64_t offset, MutSpan out);
   Task<Status> VerifyBlock(BlobId blob, uint64_t block, uint64_t offset, MutSpan out);
   // What is to be copied, so that damage is not summed as if it were right.
@@ -139,6 +143,7 @@ class ChecksumStore final : public ForwardingStore {
 
   Env& env_;
   const ChecksumOptions options_;
+  StoreInfo info_;
   std::map<BlobId, MineRef> mine_;
   std::set<BlobId> adopting_;
   std::map<PageKey, PageRef> cache_;

@@ -32,7 +32,7 @@ struct FileStoreOptions {
   // For who takes the place of this process if it dies, and from whom it has taken that; outlives
   // the store.
   WitnessBox* witnesses = nullptr;
-  // Whoever uses it keeps checksums (peers/store/checksum). Who opens it without makes those void.
+  // Whoever uses it keeps checksums (peers/store/checksum); nobody may open it without them then.
   bool sums = false;
   // It is in a file system in memory, and calls itself a store of driver memory.
   bool in_memory = false;

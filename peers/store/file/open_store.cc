@@ -107,7 +107,7 @@ Result<std::unique_ptr<FileStore>> FileStore::Open(Executor& executor, FileStore
   if (options.sums) {
     ASSIGN_OR_RETURN(sums, MarkSums(context->root, context->tmp));
   } else {
-    RETURN_IF_ERROR(UnmarkSums(context->root));
+    RETURN_IF_ERROR(CheckUnmarked(context->root));
   }
   RETURN_IF_ERROR(SyncDir(context->root));
   if (make) {

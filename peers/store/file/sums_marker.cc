@@ -46,11 +46,13 @@ Result<uint64_t> MarkSums(const Dir& root, const Dir& tmp) {
   return ReadMarker(root);
 }
 
-Status UnmarkSums(const Dir& root) {
+Status CheckUnmarked(const Dir& root) {
   ASSIGN_OR_RETURN(const bool marked, ExistsAt(root, kSumsFile));
   if (!marked) return {};
-  RETURN_IF_ERROR(UnlinkAt(root, kSumsFile));
-  return SyncDir(root);
+  return {Code::kInvalid,
+          fmt::format("{} keeps checksums of its data: say checksum = on; to give them up remove "
+                      "{} while no node uses it",
+                      root.path, root.PathOf(kSumsFile))};
 }
 
 }  // namespace atl

@@ -95,7 +95,7 @@ class ForwardingStore : public Store {
   Task<Status> Zero(const BlobId& blob, ByteRange range, ZeroOptions options) final;
   Task<Status> Punch(const BlobId& blob, ByteRange range) final;
   Task<Status> Sync(const BlobId& blob) final;
-  Task<Result<std::vector<BlobExtent>>> Extents(const BlobId& blob, ByteRange range) final;
+  Task<Result<std::vector<BlobExtent>>> Extents(const BlobId& blob, ByteRange range) override;
   Task<Result<uint64_t>> Usage(const BlobId& blob) final;
   Task<Status> Copy(const BlobId& from, const BlobId& to, ByteRange range) final;
   Task<Status> Remove(const BlobId& blob) final;

@@ -132,6 +132,27 @@ TEST_F(ChecksumStoreTest, AFlippedBitIsCorruptAndItsBytesAreNotServed) {
   EXPECT_OK(Read(begin, data.size()));
 }
 
+TEST_F(ChecksumStoreTest, WhatHasBecomeAHoleIsStillCalledDataAndIsCorrupt) {
+  Adopt();
+  const uint64_t begin = kSumRegion - 32 * kKiB;
+  Write(begin, Pattern(64 * kKiB, 1));
+  Settle();
+  const std::string path = store_path() + "/blobs/" + FileNameOf(kBlob) + "/0";
+  const Fd fd(open(path.c_str(), O_RDWR));
+  ASSERT_EQ(fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      static_cast<off_t>(begin + 8192), 8192),
+            0);
+  ASSERT_EQ(ftruncate(fd.get(), static_cast<off_t>(begin + 48 * kKiB)), 0);
+  const auto extents = Run(store_->Extents(kBlob, {0, 4 * kSumRegion}));
+  ASSERT_TRUE(extents.ok());
+  ASSERT_EQ(extents->size(), 3u);
+  EXPECT_EQ((*extents)[1].range, (ByteRange{begin, 64 * kKiB}));
+  EXPECT_EQ((*extents)[1].kind, ExtentKind::kData);
+  EXPECT_OK(Read(begin, 8192));
+  EXPECT_EQ(Read(begin + 8192, 4096).code(), Code::kCorrupt);
+  EXPECT_EQ(Read(begin + 60 * kKiB, 4096).code(), Code::kCorrupt);
+}
+
 TEST_F(ChecksumStoreTest, ReadsOfPartsGiveTheRightBytes) {
   Adopt();
   const Bytes data = Pattern(32 * kKiB, 3);
