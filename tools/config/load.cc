@@ -85,7 +85,16 @@ Status ReadStore(NodeConfig& config, const IniSection& section) {
   store.name = section.name;
   for (const IniEntry& entry : section.entries) {
     if (entry.key.starts_with(kOptionPrefix)) {
-      store.options[entry.key.substr(kOptionPrefix.size())] = entry.value;
+      const std::string name = entry.key.substr(kOptionPrefix.size());
+      // Twice and in two ways, one of them would win in silence.
+      const bool is_key =
+          std::ranges::any_of(StoreKeys(), [&](const auto& row) { return row.key == name; });
+      if (is_key) {
+        return ConfigError(
+            config.file, entry.line,
+            fmt::format("'{}' is no option of a driver: say {} = VALUE", name, name));
+      }
+      store.options[name] = entry.value;
     } else {
       RETURN_IF_ERROR(SetKey(store, StoreKeys(), entry, config.file));
     }

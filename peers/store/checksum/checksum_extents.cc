@@ -1,22 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What is a hole, and what only looks like one.
+#include "peers/store/blob_extents.h"
 #include "peers/store/checksum/checksum_store.h"
 
 namespace atl {
-namespace {
-
-void AddExtent(std::vector<BlobExtent>* out, ByteRange range, ExtentKind kind) {
-  if (range.empty()) return;
-  if (!out->empty() && out->back().kind == kind) {
-    out->back().range.length += range.length;
-  } else {
-    out->push_back({range, kind});
-  }
-}
-
-}  // namespace
-
 Task<Result<std::vector<BlobExtent>>> ChecksumStore::Extents(const BlobId& blob_ref,
                                                              ByteRange range) {
   const BlobId blob = blob_ref;
@@ -41,7 +29,7 @@ Task<void> ChecksumStore::AddWithLost(BlobId blob, BlobExtent extent,
     const uint64_t region = (*regions)[i];
     const PageRef page = co_await PageOf(blob, region);
     if (!page) continue;
-    const ByteRange part = ByteRange{region * kSumRegion, kSumRegion}.Intersect(extent.range);
+    const ByteRange part = RegionRange(region).Intersect(extent.range);
     for (uint64_t block = part.offset / kSumBlock; block * kSumBlock < part.end(); ++block) {
       if (page->sums[block - region * kSumsOfPage] == 0) continue;
       const ByteRange lost = ByteRange{block * kSumBlock, kSumBlock}.Intersect(extent.range);

@@ -23,7 +23,6 @@ constexpr uint64_t kVerifyPiece = 256 * kKiB;
 
 uint64_t FirstRegion(ByteRange range) { return range.offset / kSumRegion; }
 uint64_t EndRegion(ByteRange range) { return (range.end() + kSumRegion - 1) / kSumRegion; }
-ByteRange RegionRange(uint64_t region) { return {region * kSumRegion, kSumRegion}; }
 
 bool IsChange(StoreOp op) {
   return op == StoreOp::kWrite || op == StoreOp::kZero || op == StoreOp::kPunch ||

@@ -21,6 +21,7 @@ inline constexpr uint64_t kSumPageBytes = 4 * kKiB;
 inline constexpr size_t kSumsOfPage = 1016;
 inline constexpr uint64_t kSumBlock = 4 * kKiB;
 inline constexpr uint64_t kSumRegion = kSumsOfPage * kSumBlock;
+inline ByteRange RegionRange(uint64_t region) { return {region * kSumRegion, kSumRegion}; }
 
 // Beside a blob, with this bit in its instance.
 inline constexpr uint16_t kSumsInstance = 0x8000;

@@ -50,7 +50,7 @@ std::vector<uint64_t> ChecksumStore::QuietRegions(const Mine& mine) {
   std::vector<uint64_t> quiet;
   const int64_t before_ns = env_.BootNs() - options_.quiet_ns;
   for (const auto& [region, dirty] : mine.dirty) {
-    const ByteRange range{region * kSumRegion, kSumRegion};
+    const ByteRange range = RegionRange(region);
     const bool changing = std::ranges::any_of(
         mine.changing, [&](const ByteRange& change) { return change.Overlaps(range); });
     if (!changing && dirty.changed_ns <= before_ns) quiet.push_back(region);
@@ -95,7 +95,7 @@ Task<Status> ChecksumStore::SumAndPublish(BlobId blob, MineRef mine, Summing* su
 }
 
 Task<Result<SumPage>> ChecksumStore::SumRegion(BlobId blob, uint64_t region, const bool* stop) {
-  const ByteRange range{region * kSumRegion, kSumRegion};
+  const ByteRange range = RegionRange(region);
   CO_ASSIGN_OR_RETURN(const auto extents, co_await below().Extents(blob, range));
   SumPage page{.clean = true};
   Bytes bytes(kPiece);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "peers/store/blob_extents.h"
 #include "peers/store/file/extents.h"
 #include "peers/store/file/layout.h"
 #include "peers/store/file/probe.h"
@@ -182,20 +183,6 @@ Result<uint64_t> BlobUsage(const Dir& blobs, const BlobId& id) {
   }
   return blocks * 512;
 }
-
-namespace {
-
-// Appends [from, end) to `extents`, joined to its neighbour if that is of the same sort.
-void AddExtent(std::vector<BlobExtent>* extents, ByteRange range, ExtentKind kind) {
-  if (range.empty()) return;
-  if (!extents->empty() && extents->back().kind == kind) {
-    extents->back().range.length += range.length;
-  } else {
-    extents->push_back({range, kind});
-  }
-}
-
-}  // namespace
 
 Result<std::vector<BlobExtent>> BlobExtents(const Dir& blobs, const BlobId& id, ByteRange range) {
   ASSIGN_OR_RETURN(const Dir dir, OpenBlobDir(blobs, id));

@@ -64,7 +64,7 @@ Task<Status> BlobSet::Adopt(BlobId id, int64_t wait_ns) {
     if (FindAdopted(id)) co_return OkStatus();
     co_await adopted_[id]->idle;
   }
-  if (const Status poison = PoisonOf(id); !poison.ok()) {
+  if (const Status poison = given_up_.PoisonOf(id); !poison.ok()) {
     co_return Status(Code::kFenced, fmt::format("{}: blob {} was given up: {}", context_.name,
                                                 id.ToString(), poison.message()));
   }
@@ -122,11 +122,7 @@ Task<void> BlobSet::Disown(BlobId id) {
   table_.CloseAll(id, true);
   const auto gone = std::move(adopted_[id]);
   adopted_.erase(id);
-  if (gone->poison.ok()) {
-    gone->witnesses.Forget(context_);
-  } else {
-    given_up_.emplace(id, GivenUp{gone->poison, std::move(gone->witnesses)});
-  }
+  given_up_.Leave(context_, id, gone->poison, std::move(gone->witnesses));
   gone->idle.NotifyAll();
 }
 
@@ -144,7 +140,7 @@ Task<Status> BlobSet::Remove(BlobId id) {
   const Running running(context_);
   CO_RETURN_IF_ERROR(context_.Alive());
   co_await Disown(id);
-  if (auto given_up = given_up_.extract(id)) given_up.mapped().witnesses.Forget(context_);
+  given_up_.Remove(context_, id);
   table_.CloseAll(id, false);
   context_.SettleWitnesses();
   const auto work = [this, id] {

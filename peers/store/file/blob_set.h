@@ -18,7 +18,7 @@
 #include "peers/store/file/blob_dir.h"
 #include "peers/store/file/context.h"
 #include "peers/store/file/file_table.h"
-#include "peers/store/file/witnesses.h"
+#include "peers/store/file/given_up.h"
 
 namespace atl {
 
@@ -60,11 +60,6 @@ class BlobSet {
     Mutex opening;
     Mutex syncing;
   };
-  // Disowned since it was poisoned.
-  struct GivenUp {
-    Status poison;
-    Witnesses witnesses;
-  };
   // Keeps an adopted blob from being disowned while it lives; may be of none.
   class Use {
    public:
@@ -96,15 +91,13 @@ class BlobSet {
                         ZeroOptions options);
   Task<Status> SyncEntries(Adopted* mine);
   Task<Status> SyncFiles(BlobId id, Adopted* mine);
-  // Why this instance may not have the blob any more, or ok.
-  Status PoisonOf(const BlobId& id) const;
   Status Poison(Adopted* mine, Status status);
   void MarkDirty(Adopted* mine, const Pin& file);
 
   FileContext& context_;
   FileTable table_;
   std::unordered_map<BlobId, std::unique_ptr<Adopted>> adopted_;
-  std::unordered_map<BlobId, GivenUp> given_up_;
+  GivenUp<BlobId> given_up_;
   std::set<BlobId> adopting_;
   Signal adopt_ended_;
 };

@@ -9,11 +9,6 @@
 
 namespace atl {
 
-Status BlobSet::PoisonOf(const BlobId& id) const {
-  const auto found = given_up_.find(id);
-  return found == given_up_.end() ? OkStatus() : found->second.poison;
-}
-
 Status BlobSet::Poison(Adopted* mine, Status status) {
   if (mine->poison.ok()) {
     mine->poison = status.With("after a failed sync");
@@ -77,11 +72,10 @@ Task<Status> BlobSet::Sync(BlobId id) {
   const Running running(context_);
   Adopted* const mine = FindAdopted(id);
   if (!mine) {
-    CO_RETURN_IF_ERROR(PoisonOf(id));
+    CO_RETURN_IF_ERROR(given_up_.PoisonOf(id));
     const auto work = [this, id] { return SyncBlobDir(context_.blobs, id); };
     const Status status = co_await context_.executor.Offload(work);
-    // That was told now, and will not be told to who adopts it.
-    if (status.code() == Code::kIo) given_up_.try_emplace(id, GivenUp{status, {}});
+    given_up_.NoteSync(id, status);
     co_return status;
   }
   const Use use(mine);

@@ -53,11 +53,6 @@ void LogSet::Poison(Adopted* mine, const Status& status) {
   mine->witnesses.NoteFailure(context_);
 }
 
-Status LogSet::PoisonOf(const LogId& id) const {
-  const auto found = given_up_.find(id);
-  return found == given_up_.end() ? OkStatus() : found->second.poison;
-}
-
 // Null: somebody holds it.
 Result<std::unique_ptr<LogSet::Adopted>> LogSet::TryAdopt(const LogId& id) const {
   auto mine = std::make_unique<Adopted>();
@@ -92,7 +87,7 @@ Task<Status> LogSet::Adopt(LogId id, int64_t wait_ns) {
     if (FindAdopted(id)) co_return OkStatus();
     co_await adopted_[id]->idle;
   }
-  if (const Status poison = PoisonOf(id); !poison.ok()) {
+  if (const Status poison = given_up_.PoisonOf(id); !poison.ok()) {
     co_return Status(Code::kFenced, fmt::format("{}: {} was given up: {}", context_.name,
                                                 id.ToString(), poison.message()));
   }
@@ -137,11 +132,7 @@ Task<void> LogSet::Disown(LogId id) {
   while (mine->in_flight > 0) co_await mine->idle;
   const auto gone = std::move(adopted_[id]);
   adopted_.erase(id);
-  if (gone->poison.ok()) {
-    gone->witnesses.Forget(context_);
-  } else {
-    given_up_.emplace(id, GivenUp{gone->poison, std::move(gone->witnesses)});
-  }
+  given_up_.Leave(context_, id, gone->poison, std::move(gone->witnesses));
   gone->idle.NotifyAll();
 }
 
@@ -167,7 +158,7 @@ Task<Status> LogSet::Remove(LogId id) {
   const Running running(context_);
   CO_RETURN_IF_ERROR(context_.Alive());
   co_await Disown(id);
-  if (auto given_up = given_up_.extract(id)) given_up.mapped().witnesses.Forget(context_);
+  given_up_.Remove(context_, id);
   context_.SettleWitnesses();
   const auto work = [this, id]() -> Status {
     const std::string name = FileNameOf(id), path = context_.logs.PathOf(name);
@@ -267,13 +258,15 @@ Task<Status> LogSet::Sync(LogId id) {
   const Running running(context_);
   Adopted* const mine = FindAdopted(id);
   if (!mine) {
-    CO_RETURN_IF_ERROR(PoisonOf(id));
+    CO_RETURN_IF_ERROR(given_up_.PoisonOf(id));
     const auto work = [this, id]() -> Status {
       ASSIGN_OR_RETURN(const Fd fd, OpenForReading(id));
       RETURN_IF_ERROR(SyncFile(fd.get(), context_.logs.PathOf(FileNameOf(id))));
       return SyncDir(context_.logs);
     };
-    co_return co_await context_.executor.Offload(work);
+    const Status status = co_await context_.executor.Offload(work);
+    given_up_.NoteSync(id, status);
+    co_return status;
   }
   const Use use(mine);
   const auto guard = co_await mine->syncing.Lock();

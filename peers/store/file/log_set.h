@@ -11,7 +11,7 @@
 #include <unordered_map>
 
 #include "peers/store/file/context.h"
-#include "peers/store/file/witnesses.h"
+#include "peers/store/file/given_up.h"
 
 namespace atl {
 
@@ -46,24 +46,17 @@ class LogSet {
     Mutex appending;  // Appends go one after the other; so do cuts.
     Mutex syncing;
   };
-  // Disowned since it was poisoned.
-  struct GivenUp {
-    Status poison;
-    Witnesses witnesses;
-  };
   class Use;
 
   Adopted* FindAdopted(const LogId& id);
   Result<Adopted*> Mine(const LogId& id);
   Result<std::unique_ptr<Adopted>> TryAdopt(const LogId& id) const;
   void Poison(Adopted* mine, const Status& status);
-  // Why this instance may not have the log any more, or ok.
-  Status PoisonOf(const LogId& id) const;
   Result<Fd> OpenForReading(const LogId& id) const;
 
   FileContext& context_;
   std::unordered_map<LogId, std::unique_ptr<Adopted>> adopted_;
-  std::unordered_map<LogId, GivenUp> given_up_;
+  GivenUp<LogId> given_up_;
   std::set<LogId> adopting_;
   Signal adopt_ended_;
 };

@@ -91,6 +91,8 @@ TEST(Config, ErrorsNameTheLineAndTheNearestWord) {
   EXPECT_EQ(ErrorOf("[node]\nplacement = fusd\n"),
             "/srv/node/atoll.conf:2: placement: 'fusd' is not one of fused, isolated; did you "
             "mean 'fused'?");
+  EXPECT_EQ(ErrorOf("[store a]\nchecksum = on\noption.checksum = off\n"),
+            "/srv/node/atoll.conf:3: 'checksum' is no option of a driver: say checksum = VALUE");
   EXPECT_EQ(ErrorOf("[node]\nzzzzzz = 1\n"), "/srv/node/atoll.conf:2: unknown key 'zzzzzz'");
 }
 
