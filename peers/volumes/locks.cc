@@ -116,16 +116,20 @@ Task<Status> Locks::CheckGone(Store* store, Uuid incarnation, Uuid uuid, std::st
                                name, lease->node, lease->pid, lease->control_address, name));
 }
 
+// A removal whose node died before its commit is no removal. Nor is one of our own: while it is at
+// work nobody else gets in here, so it is of a composer that has died, whose successor we are.
+Task<bool> Locks::IsBeingRemoved(Store* store, LockRecord lock) {
+  if (lock.mode != LockMode::kRemoving || lock.holder == identity_->incarnation) co_return false;
+  co_return co_await IsLive(store, lock.holder);
+}
+
 Task<Status> Locks::AcquireWriter(Store* store, Uuid uuid, std::string name,
                                   std::optional<BlobId>* taken) {
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
     CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
     LockRecord next = before.record;
-    // A removal whose node died before its commit is no removal.
+    if (co_await IsBeingRemoved(store, next)) co_return BeingRemoved(name);
     if (next.mode == LockMode::kRemoving) {
-      if (co_await IsLive(store, next.holder)) {
-        co_return BeingRemoved(name);
-      }
       next.mode = LockMode::kFree;
       next.holder = Uuid();
     }
@@ -154,9 +158,7 @@ Task<Status> Locks::ConfirmWriter(Store* store, Uuid uuid, std::string name) {
       if (next.holder == identity_->incarnation) co_return OkStatus();
       co_return Status(Code::kBusy, fmt::format("{} was taken by another node meanwhile", name));
     }
-    if (next.mode == LockMode::kRemoving && co_await IsLive(store, next.holder)) {
-      co_return BeingRemoved(name);
-    }
+    if (co_await IsBeingRemoved(store, next)) co_return BeingRemoved(name);
     next.mode = LockMode::kWriter;
     next.holder = identity_->incarnation;
     next.readers.clear();
@@ -171,11 +173,8 @@ Task<Status> Locks::AcquireReader(Store* store, Uuid uuid, std::string name) {
   for (int attempt = 0; attempt < kMaxSwaps; ++attempt) {
     CO_ASSIGN_OR_RETURN(const Versioned before, co_await Read(store, uuid));
     LockRecord next = before.record;
-    // A removal whose node died before its commit is no removal.
+    if (co_await IsBeingRemoved(store, next)) co_return BeingRemoved(name);
     if (next.mode == LockMode::kRemoving) {
-      if (co_await IsLive(store, next.holder)) {
-        co_return BeingRemoved(name);
-      }
       next.mode = LockMode::kFree;
       next.holder = Uuid();
     }

@@ -67,6 +67,7 @@ class Locks {
   // kBusy if a live incarnation other than `except` is in the lock.
   Task<Status> CheckNobodyIn(Store* store, LockRecord lock, std::string name, Uuid except);
   Task<bool> IsLive(Store* store, Uuid incarnation);
+  Task<bool> IsBeingRemoved(Store* store, LockRecord lock);
 
   Env* env_;
   const NodeIdentity* identity_;

@@ -64,5 +64,27 @@ TEST_F(UnreleasedLock, IsNotTakenFromWhoHasOpenedTheSnapshotAgain) {
   EXPECT_TRUE(b.Stop().ok());
 }
 
+// As a composer leaves it that dies within a removal; its successor is the same incarnation.
+TEST_F(UnreleasedLock, OfARemovalThatWasCutOffKeepsNobodyOutOnItsOwnNode) {
+  MemoryNode a(&env_, &world_);
+  MemoryNode b(&env_, &world_, {.name = "b"});
+  Hands hands(&env_, &a.atoll());
+  ASSERT_TRUE(hands.Create("v", kMiB).ok());
+  ASSERT_TRUE(hands.Snap("v", "s").ok());
+  bool marked = false;
+  a.hooks().fail = [&marked](const StoreCall& call) -> Status {
+    if (call.op != StoreOp::kSwapRecord) return {};
+    const bool is_mark = IsOfLock(call) && !std::exchange(marked, true);
+    return is_mark ? Status() : Status(Code::kUnavailable, "away");
+  };
+  EXPECT_EQ(hands.Remove("s").code(), Code::kUnavailable);
+  EXPECT_TRUE(marked);
+  a.hooks().Clear();
+  EXPECT_EQ(Hands(&env_, &b.atoll()).Read("s", 0, 1).find("not found"), 0u) << "it is at work";
+  EXPECT_EQ(hands.Read("s", 0, 1), std::string(1, '\0'));
+  EXPECT_TRUE(a.Stop().ok());
+  EXPECT_TRUE(b.Stop().ok());
+}
+
 }  // namespace
 }  // namespace atl
