@@ -224,7 +224,7 @@ class Kill(KillTest):
                 must("cmp", image, back)
             else:
                 # The node may have been dead before it was asked.
-                self.assertRegex(imported.stderr, f"{name}|no node is running")
+                self.assertRegex(imported.stderr, f"{name}|no node is running|the node went away")
             if name in self.names("volume"):
                 self.node.ok("volume", "remove", name)
         self.node.ok("gc")
