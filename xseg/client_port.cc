@@ -48,8 +48,8 @@ void ClientPort::Submit(Request&& request) {
   sender_->Submit(std::move(request), {.holder = kServerHolder,
                                        .box = &rings.requests,
                                        .to = &rings.server,
-                                       .summary_bit = kBitOfWord,
-                                       .bell = {bell_.get(), Bell::Kind::kSocket}});
+                                       .summary_bit = kBitOfWord});
+  RingIfAsleep(rings.server, {bell_.get(), Bell::Kind::kSocket});
 }
 
 bool ClientPort::Wait(AdaptiveSpin& spin, int64_t timeout_ns) {

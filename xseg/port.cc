@@ -43,6 +43,7 @@ void Port::LeaveBuffers() {
 }
 
 void Port::Close() {
+  RingDeferred();
   if (sender_.used() != 0 || accepted_ != 0 || buffers_.in_use() != 0) {
     LeaveBuffers();
     MarkQuarantined(*segment_, index_);
@@ -63,8 +64,20 @@ void Port::Submit(Request&& request, PortIndex to) {
   sender_.Submit(std::move(request), {.holder = to,
                                       .box = &segment_->mailbox({.to = to, .from = index_}),
                                       .to = &segment_->port(to).hot,
-                                      .summary_bit = index_,
-                                      .bell = {.fd = segment_->doorbell_fd(to)}});
+                                      .summary_bit = index_});
+  Ring(to);
+}
+
+void Port::Ring(PortIndex port) {
+  if (defers_) {
+    to_ring_ |= 1ull << port;
+  } else {
+    RingPort(*segment_, port);
+  }
+}
+
+void Port::RingDeferred() {
+  while (to_ring_ != 0) RingPort(*segment_, static_cast<PortIndex>(TakeLowestBit(&to_ring_)));
 }
 
 std::optional<Request> Port::Accept() {
@@ -118,6 +131,7 @@ void Port::Answer(SlotRecord& slot, Code code, int64_t result) {
   --accepted_;
   slot.StoreWord({SlotState::kAnswered, index_, word.sequence});
   PostAnswer(*segment_, index);
+  Ring(segment_->owner_of(index));
 }
 
 std::vector<Request> Port::Replay() {

@@ -67,6 +67,13 @@ class Port final : public RequestHome {
   // kFlagReplayed if it had been accepted before.
   std::vector<Request> Replay();
 
+  // --- Ringing. A submit or an answer rings its receiver, if that sleeps, at once; or, after
+  // DeferRings, when this side says so: many at a time then cost one waking, and a receiver on the
+  // same CPU does not take it away at the first of them. Whoever defers rings before it waits for
+  // anything. If it dies before, reclaim rings everybody.
+  void DeferRings() { defers_ = true; }
+  void RingDeferred();
+
   // --- Waiting.
   // Something may be there to accept or to collect.
   bool HasWork() const;
@@ -90,6 +97,7 @@ class Port final : public RequestHome {
 
   std::optional<Request> TryAccept(unsigned number);
   void Answer(SlotRecord& slot, Code code, int64_t result);
+  void Ring(PortIndex port);
   void Close();
   void LeaveBuffers();
 
@@ -104,6 +112,8 @@ class Port final : public RequestHome {
   PortIndex from_ = 0;    // The sender that `reader_` reads.
   MailboxReader reader_{nullptr};
   unsigned accepted_ = 0;
+  bool defers_ = false;
+  uint64_t to_ring_ = 0;  // A bit for each port.
   bool vanished_ = false;
 };
 

@@ -126,7 +126,10 @@ void PostAnswer(const Segment& segment, SlotIndex slot) {
   const unsigned number = slot - segment.first_slot(owner);
   record.answers.Post(number);
   record.hot.RaiseAnswer(number / 64);
-  RingIfAsleep(record.hot, {.fd = segment.doorbell_fd(owner)});
+}
+
+void RingPort(const Segment& segment, PortIndex port) {
+  RingIfAsleep(segment.port(port).hot, {.fd = segment.doorbell_fd(port)});
 }
 
 uint32_t AnswerAllHeldBy(const Segment& segment, PortIndex port, Code code) {
@@ -143,6 +146,7 @@ uint32_t AnswerAllHeldBy(const Segment& segment, PortIndex port, Code code) {
     slot.answered_after.Store(1);
     slot.StoreWord({SlotState::kAnswered, port, word.sequence});
     PostAnswer(segment, i);
+    RingPort(segment, segment.owner_of(i));
     ++answered;
   }
   return answered;

@@ -27,8 +27,9 @@ void GiveUpPort(const Segment& segment, PortIndex port);
 // active or claiming -> quarantined. False if it was in another state.
 bool MarkQuarantined(const Segment& segment, PortIndex port);
 
-// Tells the owner of an answered slot. May be repeated.
+// Tells the owner of an answered slot, which then is to be rung. May be repeated.
 void PostAnswer(const Segment& segment, SlotIndex slot);
+void RingPort(const Segment& segment, PortIndex port);
 // Answers whatever `port` holds or should accept, for a port that nobody serves. Returns how many.
 uint32_t AnswerAllHeldBy(const Segment& segment, PortIndex port, Code code);
 

@@ -14,10 +14,14 @@ PortPoller::PortPoller(Env* env, Port* port, OnRequest on_request)
       port_(port),
       on_request_(std::move(on_request)),
       calls_(port->segment().geometry().slots_per_port) {
+  port_->DeferRings();
   env_->AddPoller(this);
 }
 
-PortPoller::~PortPoller() { env_->RemovePoller(this); }
+PortPoller::~PortPoller() {
+  env_->RemovePoller(this);
+  port_->RingDeferred();
+}
 
 bool PortPoller::Preparer::TryNow() {
   auto prepared = poller->port_->Prepare(op);
@@ -30,11 +34,13 @@ bool PortPoller::Poll() {
   bool any = CollectSome();
   any |= AcceptSome();
   any |= PrepareSome();
+  port_->RingDeferred();
   return any;
 }
 
 bool PortPoller::PrepareSleep() {
   if (PrepareSome()) return false;
+  port_->RingDeferred();
   return port_->PrepareSleep();
 }
 

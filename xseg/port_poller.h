@@ -10,7 +10,8 @@
 //     Request answer = co_await poller.Call(std::move(request), store);
 //     ...
 //
-// While the executor is awake nobody rings; it sleeps in its io_uring on the port's eventfd.
+// While the executor is awake nobody rings; it sleeps in its io_uring on the port's eventfd. Those
+// to whom something was sent in a turn are rung at its end, each once.
 //
 // Threads: the Env's. It outlives whoever awaits it; the port and the Env outlive it.
 #pragma once

@@ -38,6 +38,7 @@ void LookAtHeld(const Segment& segment, PortIndex port, QuarantineReport* report
       ++report->to_replay;
     } else if (word.state == SlotState::kAnswered) {
       PostAnswer(segment, i);
+      RingPort(segment, segment.owner_of(i));
       ++report->reannounced;
     }
   }

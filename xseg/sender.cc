@@ -53,7 +53,6 @@ void Sender::Submit(Request&& request, const Route& route) {
   slot.StoreWord({SlotState::kSubmitted, route.holder, before.sequence});
   route.box->Post(number);
   route.to->RaiseArrival(route.summary_bit == kBitOfWord ? number / 64 : route.summary_bit);
-  RingIfAsleep(*route.to, route.bell);
 }
 
 std::optional<Request> Sender::Collect(RequestHome* home) {

@@ -30,7 +30,6 @@ struct Route {
   Mailbox* box;
   HotLine* to;
   unsigned summary_bit;  // Of `to`; kBitOfWord: the number of the word in `box`.
-  Bell bell;             // The receiver's.
 };
 
 class Sender {
@@ -42,6 +41,7 @@ class Sender {
   Sender& operator=(const Sender&) = delete;
 
   std::optional<Request> Prepare(RequestHome* home, uint16_t op);
+  // It is in the receiver's mailbox afterwards; to ring its bell is the caller's.
   void Submit(Request&& request, const Route& route);
   std::optional<Request> Collect(RequestHome* home);
   // Something may be there to collect.

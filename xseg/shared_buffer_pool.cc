@@ -18,9 +18,21 @@ Task<Buffer> SharedBufferPool::Get(size_t bytes) {
     co_await env_->Sleep(kLookAgainNs);
     block = blocks_->Allocate(bytes);
   }
-  const MutSpan span = block->bytes();
-  block->Disown();
-  co_return Buffer(this, span, bytes);
+  co_return Own(*std::move(block), bytes);
+}
+
+Buffer SharedBufferPool::TryGet(size_t bytes) {
+  if (bytes == 0 || !room_.TryAcquire(CostOf(bytes))) return {};
+  auto block = blocks_->Allocate(bytes);
+  if (block) return Own(*std::move(block), bytes);
+  room_.Release(CostOf(bytes));
+  return {};
+}
+
+Buffer SharedBufferPool::Own(SharedBuffer block, size_t bytes) {
+  const MutSpan span = block.bytes();
+  block.Disown();
+  return Buffer(this, span, bytes);
 }
 
 void SharedBufferPool::Put(MutSpan block) {

@@ -26,6 +26,7 @@ class SharedBufferPool final : public BufferPool {
 
   // 1 <= bytes <= kMaxBufferBytes, and in whole blocks within the limit.
   Task<Buffer> Get(size_t bytes) override;
+  Buffer TryGet(size_t bytes) override;
 
   // What so many bytes take of the smallest class that they fit in.
   static uint64_t CostOf(size_t bytes);
@@ -33,6 +34,7 @@ class SharedBufferPool final : public BufferPool {
  private:
   static constexpr int64_t kLookAgainNs = 200'000;
   void Put(MutSpan block) override;
+  Buffer Own(SharedBuffer block, size_t bytes);
 
   Env* env_;
   BlockPool* blocks_;

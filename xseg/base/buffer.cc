@@ -30,6 +30,19 @@ Task<Buffer> HeapBufferPool::Get(size_t bytes) {
   const size_t size = kPage << index;
   CHECK(index < kClasses && size <= limit_) << "a buffer of " << bytes << " bytes";
   co_await room_.Acquire(size);
+  co_return Take(bytes);
+}
+
+Buffer HeapBufferPool::TryGet(size_t bytes) {
+  const size_t index = ClassOf(bytes);
+  if (index >= kClasses || !room_.TryAcquire(kPage << index)) return {};
+  return Take(bytes);
+}
+
+// Its room is acquired.
+Buffer HeapBufferPool::Take(size_t bytes) {
+  const size_t index = ClassOf(bytes);
+  const size_t size = kPage << index;
   auto& list = kept_[index];
   std::byte* block;
   if (list.empty()) {
@@ -39,7 +52,7 @@ Task<Buffer> HeapBufferPool::Get(size_t bytes) {
     block = list.back();
     list.pop_back();
   }
-  co_return Buffer(this, {block, size}, bytes);
+  return Buffer(this, {block, size}, bytes);
 }
 
 void HeapBufferPool::Put(MutSpan block) {

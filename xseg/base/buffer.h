@@ -52,6 +52,8 @@ class BufferPool {
   virtual ~BufferPool() = default;
   // Waits in line until there is room. The content is undefined: whoever hands it on fills it all.
   virtual Task<Buffer> Get(size_t bytes) = 0;
+  // The same without waiting; of none if there is no room now.
+  virtual Buffer TryGet(size_t bytes) { return {}; }
 
  private:
   friend class Buffer;
@@ -68,8 +70,11 @@ class HeapBufferPool final : public BufferPool {
   explicit HeapBufferPool(size_t limit_bytes) : room_(limit_bytes), limit_(limit_bytes) {}
   ~HeapBufferPool() override;
   Task<Buffer> Get(size_t bytes) override;
+  Buffer TryGet(size_t bytes) override;
 
  private:
+  Buffer Take(size_t bytes);
+
   static constexpr size_t kClasses = 14;  // 4 KiB << 0 .. 13: 32 MiB.
   static constexpr size_t kKeptBytesPerClass = 4 << 20;
   void Put(MutSpan block) override;

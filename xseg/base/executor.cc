@@ -15,6 +15,7 @@ namespace atl {
 namespace {
 
 constexpr int kTurnsWithoutRing = 8;
+constexpr int64_t kLongestWithoutRingNs = 20 * kMicrosecond;
 
 int64_t ReadClock(clockid_t clock) {
   timespec now;
@@ -123,18 +124,21 @@ void Executor::Turn() {
   if (offload_ && offload_->has_done()) {
     for (auto handle : offload_->TakeDone()) scheduler().Post(handle);
   }
-  if (scheduler().next_deadline_ns()) scheduler().FireTimers(BootNs());
-  // Background work that yields keeps the queue from ever being empty; the ring has its turn
-  // anyway.
-  if (!scheduler().has_ready() || ++turns_without_ring_ >= kTurnsWithoutRing) {
+  const int64_t now_ns = BootNs();
+  if (scheduler().next_deadline_ns()) scheduler().FireTimers(now_ns);
+  // Work that yields keeps the queue from ever being empty; the ring has its turn anyway.
+  const bool is_rings_turn =
+      ++turns_without_ring_ >= kTurnsWithoutRing || now_ns - last_ring_ns_ >= kLongestWithoutRingNs;
+  if (!scheduler().has_ready() || is_rings_turn) {
     turns_without_ring_ = 0;
+    last_ring_ns_ = now_ns;
     worked |= PollAll();
     // Sleeping submits and reaps as well: with nothing else to look at, that is one system call.
     const bool sleeps_next = pollers_.empty() && options_.spin_ns == 0 && !scheduler().has_ready();
     if (!sleeps_next) worked |= ring_.SubmitAndReap() > 0;
   }
   if (worked || scheduler().has_ready()) {
-    if (options_.spin_ns > 0) last_work_ns_ = BootNs();
+    if (options_.spin_ns > 0) last_work_ns_ = now_ns;
     return;
   }
   if (options_.spin_ns > 0 && BootNs() - last_work_ns_ < options_.spin_ns) return;

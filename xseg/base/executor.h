@@ -118,6 +118,7 @@ class Executor final : public Env {
   std::atomic<bool> stop_{false};
   int64_t last_work_ns_ = 0;
   int turns_without_ring_ = 0;
+  int64_t last_ring_ns_ = 0;
   std::vector<std::unique_ptr<Doorbell>> doorbells_;
   std::unique_ptr<Wakeup> wakeup_;
   std::unique_ptr<OffloadPool> offload_;  // Null without threads.

@@ -70,6 +70,8 @@ class Semaphore {
     void await_resume() const noexcept {}
   };
   Acquirer Acquire(uint64_t units = 1) { return {this, units}; }
+  // False if it would have to wait.
+  bool TryAcquire(uint64_t units = 1) { return Acquire(units).await_ready(); }
   void Release(uint64_t units = 1) {
     units_ += units;
     while (!line_.empty() && line_.front().units <= units_) {
