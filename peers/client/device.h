@@ -77,6 +77,17 @@ class Device {
   virtual Task<Status> Read(uint64_t offset, MutSpan out) = 0;
   virtual Task<Status> Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) = 0;
   virtual Task<Status> Flush() = 0;
+
+  // Read and Write for who serves many requests in a row: done when they return true, which they do
+  // if nothing has to be waited for. False: make the call above, which also tells what is wrong.
+  virtual bool TryRead(uint64_t offset, MutSpan out) { return false; }
+  virtual bool TryWrite(uint64_t offset, ConstSpan data, DeviceWriteOptions options) {
+    return false;
+  }
+  // The bytes where they lie, empty if that cannot be had. Only for system calls, and only until
+  // the caller suspends or calls any device again: see Store::TryView.
+  virtual ConstSpan TryView(uint64_t offset, size_t length) { return {}; }
+
   // The range reads as zero afterwards and gives back its space. Any length.
   virtual Task<Status> Discard(ByteRange range, DeviceWriteOptions options) = 0;
   virtual Task<Status> WriteZeroes(ByteRange range, DeviceZeroOptions options) = 0;

@@ -203,6 +203,7 @@ Task<Status> Composer::Write(uint64_t offset, ConstSpan data, DeviceWriteOptions
 Task<Status> Composer::DoWrite(uint64_t offset, ConstSpan data, bool fua) {
   CO_RETURN_IF_ERROR(co_await CheckWritable());
   bool durable = false;
+  const FuaCount counted(&fua_writes_, fua);
   {
     const ByteRange range{offset, data.size()};
     Passage passage(this, range, RangeMode::kExclusive, kOneRoom);
@@ -216,13 +217,20 @@ Task<Status> Composer::DoWrite(uint64_t offset, ConstSpan data, bool fua) {
   co_return OkStatus();
 }
 
+// Writes that must be durable and come together share the sync of a flush. One alone syncs itself,
+// as do all where a flush would have to sync much of others'.
+bool Composer::FlushIsCheaper() const {
+  constexpr uint64_t kMostUnsynced = 256;
+  return fua_writes_ > 1 && completed_ - synced_ <= kMostUnsynced;
+}
+
 Task<Status> Composer::WriteHeld(uint64_t offset, ConstSpan data, bool fua, bool* durable) {
   CO_RETURN_IF_ERROR(co_await CheckWritable());
   const ByteRange range{offset, data.size()};
   MapPieces pieces;
   CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
   if (pieces.size() == 1 && pieces[0].kind == PieceKind::kOwn) {
-    *durable = fua && map_->IsBarriered(GrainsOf(range));
+    *durable = fua && map_->IsBarriered(GrainsOf(range)) && !FlushIsCheaper();
     co_return co_await WriteOwn(offset, data, *durable);
   }
   CO_RETURN_IF_ERROR(co_await FirstWrite(offset, data, pieces));

@@ -60,6 +60,12 @@ class Composer {
   Task<Status> WriteZeroes(ByteRange range, DeviceZeroOptions options);
   Task<Result<std::vector<DeviceExtent>>> Extents(ByteRange range, size_t limit);
 
+  // Read and Write as a whole within the call, if nobody and nothing has to be waited for: true.
+  // False: make the call above. See Device.
+  bool TryRead(uint64_t offset, MutSpan out);
+  bool TryWrite(uint64_t offset, ConstSpan data, DeviceWriteOptions options);
+  ConstSpan TryView(uint64_t offset, size_t length);
+
   // Everything acknowledged before it is in what is pinned, everything after is not.
   Task<Status> Pin(PinChange change);
   // Waits for those who are inside, flushes and closes the map. Who waits on his way in, or comes
@@ -110,17 +116,37 @@ class Composer {
     Composer* composer_;
   };
 
+  // Counts a request that must be durable while it lives.
+  class FuaCount {
+   public:
+    FuaCount(uint32_t* count, bool fua) : count_(fua ? count : nullptr) {
+      if (count_ != nullptr) ++*count_;
+    }
+    ~FuaCount() {
+      if (count_ != nullptr) --*count_;
+    }
+    FuaCount(const FuaCount&) = delete;
+    FuaCount& operator=(const FuaCount&) = delete;
+
+   private:
+    uint32_t* count_;
+  };
+
   // The calls of the same name, without their timing.
   Task<Status> DoRead(uint64_t offset, MutSpan out);
   Task<Status> DoWrite(uint64_t offset, ConstSpan data, bool fua);
   Task<Status> DoWriteRuns(const WriteRuns& runs, uint64_t offset, ConstSpan data, bool fua);
   Task<Status> DoZero(ByteRange range, DeviceZeroOptions options);
   Status Counted(Status status);
+  void CountRead(size_t bytes, int64_t took_ns);
 
   Status CheckOpen() const;
   // As of now: what was inside of the volume when the request was made may be behind its end.
   Status CheckRange(ByteRange range) const;
   Task<Status> CheckWritable();
+  // The gate is open, nobody is in line before it or has a hold on the range that it would wait
+  // for.
+  bool PassesAtOnce(ByteRange range, RangeMode mode) const;
   // Before an answer is given: what was read is not the past of another one's volume.
   Status StillOurs() const { return fenced() ? failed_ : right_(); }
   Task<Status> Translate(ByteRange range, MapPieces* out);
@@ -129,6 +155,7 @@ class Composer {
 
   // Inside of the gate, holding the range.
   Task<Status> WriteHeld(uint64_t offset, ConstSpan data, bool fua, bool* durable);
+  bool FlushIsCheaper() const;
   Task<Status> FirstWrite(uint64_t offset, ConstSpan data, const MapPieces& pieces);
   Task<Status> WriteCompleted(uint64_t grain, uint64_t offset, ConstSpan data,
                               const MapPieces& pieces);
@@ -178,6 +205,7 @@ class Composer {
   Signal left_;
   int64_t last_gate_ns_ = 0;
   HopTimes hops_;
+  MapPieces pieces_;  // Of what is done at once.
   uint64_t read_bytes_ = 0;
   uint64_t write_bytes_ = 0;
   uint64_t errors_ = 0;
@@ -187,6 +215,7 @@ class Composer {
   // successful sync.
   uint64_t completed_ = 0;
   uint64_t synced_ = 0;
+  uint32_t fua_writes_ = 0;  // Under way.
 
   // One flush runs at a time; those that come before it has noted its position share it.
   struct FlushRound {

@@ -10,6 +10,14 @@ namespace atl {
 
 RangeLock::~RangeLock() { CHECK(first_ == nullptr) << "a request outlives its volume"; }
 
+bool RangeLock::IsFree(ByteRange range, RangeMode mode) const {
+  range = range.RoundOut(kSubGrain);
+  for (const Hold* hold = first_; hold != nullptr; hold = hold->after_) {
+    if (hold->Conflicts(range, mode)) return false;
+  }
+  return true;
+}
+
 RangeLock::Hold::Hold(RangeLock* lock, ByteRange range, RangeMode mode)
     : lock_(lock), range_(range.RoundOut(kSubGrain)), mode_(mode), before_(lock->last_) {
   for (Hold* hold = lock_->first_; hold != nullptr; hold = hold->after_) {

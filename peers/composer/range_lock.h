@@ -39,10 +39,11 @@ class RangeLock {
 
    private:
     friend class RangeLock;
-    bool Conflicts(const Hold& other) const {
-      return (mode_ == RangeMode::kExclusive || other.mode_ == RangeMode::kExclusive) &&
-             range_.Overlaps(other.range_);
+    bool Conflicts(ByteRange range, RangeMode mode) const {
+      return (mode_ == RangeMode::kExclusive || mode == RangeMode::kExclusive) &&
+             range_.Overlaps(range);
     }
+    bool Conflicts(const Hold& other) const { return Conflicts(other.range_, other.mode_); }
 
     RangeLock* lock_;
     ByteRange range_;
@@ -59,6 +60,8 @@ class RangeLock {
   RangeLock& operator=(const RangeLock&) = delete;
 
   uint64_t in_flight() const { return count_; }
+  // A hold of this range would not have to wait.
+  bool IsFree(ByteRange range, RangeMode mode) const;
 
  private:
   Hold* first_ = nullptr;

@@ -196,6 +196,21 @@ class Store {
   virtual Task<Status> Remove(const BlobId& blob) = 0;
   virtual Task<Result<Page<BlobId>>> ListBlobs(std::optional<BlobId> after, uint32_t limit) = 0;
 
+  // --- Blobs, at once ----------------------------------------------------------------------------
+  //
+  // Read and Write for who has no time to wait: done when they return true, if all that they need
+  // is in memory. False: make the call above, which also tells what is wrong. After that `out`
+  // holds anything, and the range of the blob the old bytes, the new ones, or some of each.
+
+  virtual bool TryRead(const BlobId& blob, uint64_t offset, MutSpan out) { return false; }
+  // As Write without any option.
+  virtual bool TryWrite(const BlobId& blob, uint64_t offset, ConstSpan data) { return false; }
+  // The bytes as they lie in the store's own memory: one copy less. Empty if it cannot give them.
+  // Until the caller suspends, or calls this store again, they are what Read would bring. They may
+  // only be handed to system calls: touching them may raise SIGBUS, for which a system call answers
+  // EFAULT, and then Read tells what is wrong.
+  virtual ConstSpan TryView(const BlobId& blob, uint64_t offset, size_t length) { return {}; }
+
   // --- Logs: journals and node blobs ------------------------------------------------------------
 
   // Space for the first `length` bytes is taken now, so that appends up to there cannot fail for

@@ -71,6 +71,18 @@ Task<Status> LocalDevice::Write(uint64_t offset, ConstSpan data, DeviceWriteOpti
   co_return co_await use_.composer().Write(offset, data, options);
 }
 
+bool LocalDevice::TryRead(uint64_t offset, MutSpan out) {
+  return at_once() && use_.composer().TryRead(offset, out);
+}
+
+bool LocalDevice::TryWrite(uint64_t offset, ConstSpan data, DeviceWriteOptions options) {
+  return at_once() && !info_.read_only && use_.composer().TryWrite(offset, data, options);
+}
+
+ConstSpan LocalDevice::TryView(uint64_t offset, size_t length) {
+  return at_once() ? use_.composer().TryView(offset, length) : ConstSpan();
+}
+
 Task<Status> LocalDevice::Flush() {
   if (info_.read_only) co_return OkStatus();
   // Also if nothing was written here: what a holder acknowledged before it died is made durable by

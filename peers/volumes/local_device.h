@@ -25,6 +25,9 @@ class LocalDevice final : public Device {
   Task<Status> Read(uint64_t offset, MutSpan out) override;
   Task<Status> Write(uint64_t offset, ConstSpan data, DeviceWriteOptions options) override;
   Task<Status> Flush() override;
+  bool TryRead(uint64_t offset, MutSpan out) override;
+  bool TryWrite(uint64_t offset, ConstSpan data, DeviceWriteOptions options) override;
+  ConstSpan TryView(uint64_t offset, size_t length) override;
   Task<Status> Discard(ByteRange range, DeviceWriteOptions options) override;
   Task<Status> WriteZeroes(ByteRange range, DeviceZeroOptions options) override;
   Task<Result<std::vector<DeviceExtent>>> Extents(ByteRange range, size_t limit) override;

@@ -17,6 +17,14 @@ class FaultFilter final : public ForwardingStore {
   // Both outlive it. Nothing fails as long as `*on` is false.
   FaultFilter(Env* env, std::unique_ptr<Store> below, const Swarm* swarm, const bool* on);
 
+  // Nobody is told of a fault that is only no success at once.
+  bool TryRead(const BlobId& blob, uint64_t offset, MutSpan out) override {
+    return !stalls() && below().TryRead(blob, offset, out);
+  }
+  bool TryWrite(const BlobId& blob, uint64_t offset, ConstSpan data) override {
+    return !stalls() && below().TryWrite(blob, offset, data);
+  }
+
   // When the last fault was, or a moment far away if there was none yet.
   int64_t last_fault_ns() const { return last_fault_ns_; }
   // Whether a call is being held up.

@@ -12,6 +12,9 @@
 namespace atl {
 namespace {
 
+// Whoever reads a file a few times is served faster without.
+constexpr uint32_t kViewsToMap = 64;
+
 Status Sealed(const Status& status) {
   if (status.code() != Code::kPermission) return status;
   return {Code::kFenced, std::string(status.message())};
@@ -47,7 +50,7 @@ Result<BlobSet::Adopted*> BlobSet::Mine(const BlobId& id) {
   return mine;
 }
 
-void BlobSet::MarkDirty(Adopted* mine, const Pin& file) {
+void BlobSet::MarkDirty(Adopted* mine, OpenFile* file) {
   file->dirty = true;
   mine->dirty.set(file->key.index);
 }
@@ -227,6 +230,36 @@ Task<Status> BlobSet::Read(BlobId id, uint64_t offset, MutSpan out) {
   }
 }
 
+// A short read is the end of the file, or of what the page cache has.
+bool BlobSet::TryRead(const BlobId& id, uint64_t offset, MutSpan out) {
+  if (context_.closed || !CheckIo(id, offset, out.size()).ok()) return false;
+  const FilePart part = FirstPart(offset, out.size());
+  if (part.length != out.size()) return false;
+  OpenFile* file = FindReadable(id, part.index, FindAdopted(id));
+  if (file == nullptr) return false;
+  const ssize_t got = sys::PreadCached(file->fd.get(), out, part.offset);
+  if (got != static_cast<ssize_t>(out.size())) return false;
+  if (file->view) file->view->NoteResident(part.offset, part.length);
+  return true;
+}
+
+// A mapping is made for a file of which many views are wanted; where none can be, not again.
+ConstSpan BlobSet::TryView(const BlobId& id, uint64_t offset, size_t length) {
+  if (context_.closed || !CheckIo(id, offset, length).ok()) return {};
+  const FilePart part = FirstPart(offset, length);
+  if (part.length != length) return {};
+  OpenFile* file = FindReadable(id, part.index, FindAdopted(id));
+  if (file == nullptr) return {};
+  if (file->view && !file->view->Covers(part.offset, length)) {
+    file->view.reset();
+    file->views_wanted = 0;
+  }
+  if (file->views_wanted < kViewsToMap && ++file->views_wanted == kViewsToMap) {
+    file->view = FileView::Make(file->fd.get());
+  }
+  return file->view ? file->view->Get(part.offset, length) : ConstSpan();
+}
+
 Task<Result<std::vector<BlobExtent>>> BlobSet::Extents(BlobId id, ByteRange range) {
   CO_RETURN_IF_ERROR(CheckRange(id, range));
   CO_RETURN_IF_ERROR(context_.Alive());
@@ -262,7 +295,7 @@ Task<Status> BlobSet::Write(BlobId id, uint64_t offset, ConstSpan data, WriteOpt
     size_t done = 0;
     const int error = co_await WriteFully(context_, file.fd(), part.offset, data.first(part.length),
                                           options.data_sync, &done);
-    MarkDirty(mine, file);
+    MarkDirty(mine, file.get());
     if (error != 0) {
       const Status status =
           ChangeError(error, "write", fmt::format("{}/{}", mine->path, part.index));
@@ -279,6 +312,18 @@ Task<Status> BlobSet::Write(BlobId id, uint64_t offset, ConstSpan data, WriteOpt
   co_return OkStatus();
 }
 
+bool BlobSet::TryWrite(const BlobId& id, uint64_t offset, ConstSpan data) {
+  if (data.size() > kInlineWrite || !CheckIo(id, offset, data.size()).ok()) return false;
+  const Result<Adopted*> mine = Mine(id);
+  const FilePart part = FirstPart(offset, data.size());
+  if (!mine.ok() || part.length != data.size()) return false;
+  OpenFile* file = table_.Find({.blob = id, .index = part.index, .writable = true});
+  if (file == nullptr) return false;
+  const ssize_t put = WriteCached(file->fd.get(), part.offset, data);
+  MarkDirty(*mine, file);
+  return put == static_cast<ssize_t>(data.size());
+}
+
 Task<int> BlobSet::ChangeRange(int fd, int mode, ByteRange range) {
   while (true) {
     const int result = co_await sys::Fallocate(context_.ring(), fd, mode, range);
@@ -293,7 +338,7 @@ Task<Status> BlobSet::ZeroPart(BlobId id, Adopted* mine, uint32_t index, ByteRan
   const int mode =
       options.keep_allocated ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
   const int error = co_await ChangeRange(file.fd(), mode, part);
-  MarkDirty(mine, file);
+  MarkDirty(mine, file.get());
   if (error != EOPNOTSUPP) co_return ChangeError(error, "zero", path);
   if (options.fast_only) {
     co_return Status(Code::kUnsupported, path + ": no fast way to zero on this file system");
@@ -344,7 +389,7 @@ Task<Status> BlobSet::Copy(BlobId from, BlobId to, ByteRange range) {
         return CopyFileRange(in, out, {part.offset, part.length}, path);
       };
       const Status status = co_await context_.executor.Offload(work);
-      MarkDirty(mine, target);
+      MarkDirty(mine, target.get());
       if (!status.ok()) co_return Sealed(status);
     }
     range = {range.offset + part.length, range.length - part.length};

@@ -31,6 +31,9 @@ class BlobSet {
   Task<Status> Seal(BlobId id);
   Task<Status> Read(BlobId id, uint64_t offset, MutSpan out);
   Task<Status> Write(BlobId id, uint64_t offset, ConstSpan data, WriteOptions options);
+  bool TryRead(const BlobId& id, uint64_t offset, MutSpan out);
+  ConstSpan TryView(const BlobId& id, uint64_t offset, size_t length);
+  bool TryWrite(const BlobId& id, uint64_t offset, ConstSpan data);
   Task<Status> Zero(BlobId id, ByteRange range, ZeroOptions options);
   Task<Status> Sync(BlobId id);
   Task<Result<std::vector<BlobExtent>>> Extents(BlobId id, ByteRange range);
@@ -92,7 +95,7 @@ class BlobSet {
   Task<Status> SyncEntries(Adopted* mine);
   Task<Status> SyncFiles(BlobId id, Adopted* mine);
   Status Poison(Adopted* mine, Status status);
-  void MarkDirty(Adopted* mine, const Pin& file);
+  void MarkDirty(Adopted* mine, OpenFile* file);
 
   FileContext& context_;
   FileTable table_;

@@ -14,16 +14,31 @@ Status ChangeError(int posix_errno, std::string_view call, const std::string& pa
   return PosixError(posix_errno, call, path);
 }
 
+ssize_t WriteCached(int fd, uint64_t offset, ConstSpan data, sys::Site site) {
+  data = data.first(std::min(data.size(), kWriteTurn));
+  ssize_t done = 0;
+  while (static_cast<size_t>(done) < data.size()) {
+    const ConstSpan rest = data.subspan(static_cast<size_t>(done));
+    // Up to the next multiple of kCachedWrite, which is where such a folio ends.
+    const uint64_t at = offset + static_cast<uint64_t>(done);
+    const size_t piece = std::min<size_t>(rest.size(), kCachedWrite - at % kCachedWrite);
+    const ssize_t put = sys::Pwrite(fd, rest.first(piece), at, site);
+    if (put < 0 && done == 0) return -errno;
+    if (put <= 0) break;
+    done += put;
+  }
+  return done;
+}
+
 Task<int> WriteFully(FileContext& context, int fd, uint64_t offset, ConstSpan data, bool data_sync,
                      size_t* done, sys::Site site) {
-  const bool inlined = !data_sync && data.size() <= kInlineWrite;
   while (*done < data.size()) {
     const ConstSpan rest = data.subspan(*done);
     const uint64_t at = offset + *done;
     ssize_t put;
-    if (inlined) {
-      put = sys::Pwrite(fd, rest, at, site);
-      if (put < 0) put = -errno;
+    if (!data_sync) {
+      if (*done > 0) co_await Yield{};
+      put = WriteCached(fd, at, rest, site);
     } else {
       put = co_await sys::Write(context.ring(), fd, rest, at, data_sync ? RWF_DSYNC : 0, site);
     }

@@ -63,6 +63,13 @@ class Running {
 // (16 KiB: about 3 us against 12 us). Larger ones would hold up everybody else's requests.
 inline constexpr size_t kInlineWrite = 64 * kKiB;
 
+// A buffered write makes folios of the page cache as large as it is itself, and ext4 goes over all
+// 4 KiB blocks of a folio for each small write to it later: 4 KiB into 1 MiB cost ten times as much
+// as into 16 KiB. So what is written is cut up.
+inline constexpr size_t kCachedWrite = 16 * kKiB;
+// Of a long write, how much is written before others have their turn.
+inline constexpr size_t kWriteTurn = 128 * kKiB;
+
 // How an adopt asks again for what another instance holds.
 inline constexpr int64_t kFirstAdoptPauseNs = kMillisecond;
 inline constexpr int64_t kLastAdoptPauseNs = 50 * kMillisecond;
@@ -70,6 +77,9 @@ inline constexpr int64_t kLastAdoptPauseNs = 50 * kMillisecond;
 // Of a failed change: EPERM is what a sealed file answers.
 Status ChangeError(int posix_errno, std::string_view call, const std::string& path);
 
+// Copies as much of `data` into the page cache as a few system calls take, at most kWriteTurn.
+// Returns the bytes, or a negative errno if there are none.
+ssize_t WriteCached(int fd, uint64_t offset, ConstSpan data, sys::Site site = sys::Site::current());
 // Writes all of `data` through `fd`, inline or by the ring. Returns 0 or an errno; `*done` counts
 // the bytes that were stored.
 Task<int> WriteFully(FileContext& context, int fd, uint64_t offset, ConstSpan data, bool data_sync,

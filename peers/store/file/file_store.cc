@@ -70,6 +70,15 @@ Task<Status> FileStore::Write(const BlobId& blob, uint64_t offset, ConstSpan dat
                               WriteOptions options) {
   return blobs_.Write(blob, offset, data, options);
 }
+bool FileStore::TryRead(const BlobId& blob, uint64_t offset, MutSpan out) {
+  return blobs_.TryRead(blob, offset, out);
+}
+bool FileStore::TryWrite(const BlobId& blob, uint64_t offset, ConstSpan data) {
+  return blobs_.TryWrite(blob, offset, data);
+}
+ConstSpan FileStore::TryView(const BlobId& blob, uint64_t offset, size_t length) {
+  return blobs_.TryView(blob, offset, length);
+}
 Task<Status> FileStore::Zero(const BlobId& blob, ByteRange range, ZeroOptions options) {
   return blobs_.Zero(blob, range, options);
 }

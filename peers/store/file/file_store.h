@@ -64,6 +64,9 @@ class FileStore final : public Store {
                      WriteOptions options) override;
   Task<Status> Zero(const BlobId& blob, ByteRange range, ZeroOptions options) override;
   Task<Status> Punch(const BlobId& blob, ByteRange range) override;
+  bool TryRead(const BlobId& blob, uint64_t offset, MutSpan out) override;
+  bool TryWrite(const BlobId& blob, uint64_t offset, ConstSpan data) override;
+  ConstSpan TryView(const BlobId& blob, uint64_t offset, size_t length) override;
   Task<Status> Sync(const BlobId& blob) override;
   Task<Result<std::vector<BlobExtent>>> Extents(const BlobId& blob, ByteRange range) override;
   Task<Result<uint64_t>> Usage(const BlobId& blob) override;

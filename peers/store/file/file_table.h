@@ -17,6 +17,7 @@
 #include <memory>
 #include <utility>
 
+#include "peers/store/file/file_view.h"
 #include "peers/store/ids.h"
 #include "xseg/base/fd.h"
 
@@ -35,6 +36,8 @@ struct OpenFile {
   uint32_t pins = 0;
   bool dirty = false;
   bool used = false;  // Since it was last looked at for closing.
+  uint32_t views_wanted = 0;
+  std::unique_ptr<FileView> view;  // Once it is wanted often.
   std::list<OpenFile*>::iterator age;
 };
 

@@ -5,6 +5,7 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -49,7 +50,7 @@ std::string_view NameOf(Op op) {
   static constexpr std::string_view kNames[kOps] = {
       "open",     "mkdir",  "link",      "unlink", "rename",    "write", "allocate",
       "truncate", "copy",   "set-flags", "sync",   "read",      "seek",  "extents",
-      "stat",     "access", "list",      "lock",   "get-flags", "await"};
+      "stat",     "access", "list",      "lock",   "get-flags", "await", "map"};
   return kNames[static_cast<size_t>(op)];
 }
 
@@ -156,6 +157,20 @@ ssize_t PreadCached(int fd, MutSpan out, uint64_t offset, Site site) {
     const iovec vector{out.data(), length};
     return preadv2(fd, &vector, 1, Off(offset), RWF_NOWAIT);
   });
+}
+
+void* Map(int fd, uint64_t length, Site site) {
+  void* mapped = MAP_FAILED;
+  (void)Do({.op = Op::kMap, .site = site, .fd = fd, .length = length}, [&](uint64_t) {
+    mapped = mmap(nullptr, length, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    return mapped == MAP_FAILED ? -1 : 0;
+  });
+  return mapped;
+}
+
+int Resident(void* mapped, uint64_t length, unsigned char* pages, Site site) {
+  return Do({.op = Op::kMap, .site = site, .length = length},
+            [&](uint64_t) { return mincore(mapped, length, pages); });
 }
 
 off_t Lseek(int fd, uint64_t offset, int whence, Site site) {

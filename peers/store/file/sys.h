@@ -62,8 +62,9 @@ enum class Op : uint8_t {
   kLock,
   kGetFlags,
   kAwait,
+  kMap,
 };
-inline constexpr size_t kOps = static_cast<size_t>(Op::kAwait) + 1;
+inline constexpr size_t kOps = static_cast<size_t>(Op::kMap) + 1;
 std::string_view NameOf(Op op);
 
 struct Call {
@@ -132,6 +133,10 @@ int AwaitWriteback(int fd, Site site = Site::current());
 ssize_t Pread(int fd, MutSpan out, uint64_t offset, Site site = Site::current());
 // Only what the page cache has; EAGAIN where it has nothing.
 ssize_t PreadCached(int fd, MutSpan out, uint64_t offset, Site site = Site::current());
+// The file, for reading, shared; MAP_FAILED if that cannot be.
+void* Map(int fd, uint64_t length, Site site = Site::current());
+// Which pages of what is mapped are in memory: the lowest bit of each byte.
+int Resident(void* mapped, uint64_t length, unsigned char* pages, Site site = Site::current());
 off_t Lseek(int fd, uint64_t offset, int whence, Site site = Site::current());
 int Fiemap(int fd, fiemap* map, Site site = Site::current());
 int Fstat(int fd, struct stat* info, Site site = Site::current());

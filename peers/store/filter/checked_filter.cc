@@ -128,6 +128,22 @@ void CheckedFilter::Learn(const StoreCall& call, bool ok) {
   }
 }
 
+bool CheckedFilter::TryRead(const BlobId& blob, uint64_t offset, MutSpan out) {
+  return CountAtOnce(StoreOp::kRead, !closed_ && below().TryRead(blob, offset, out), out.size());
+}
+
+bool CheckedFilter::TryWrite(const BlobId& blob, uint64_t offset, ConstSpan data) {
+  const bool may = !closed_ && blobs_.contains(blob);
+  return CountAtOnce(StoreOp::kWrite, may && below().TryWrite(blob, offset, data), data.size());
+}
+
+bool CheckedFilter::CountAtOnce(StoreOp op, bool done, size_t bytes) {
+  OpCount& counted = counts_[static_cast<size_t>(op)];
+  counted.calls += done;
+  counted.bytes += done ? bytes : 0;
+  return done;
+}
+
 Task<Status> CheckedFilter::After(const StoreCall& call, Status outcome) {
   OpCount& counted = counts_[static_cast<size_t>(call.op)];
   ++counted.calls;

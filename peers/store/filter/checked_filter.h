@@ -28,6 +28,10 @@ class CheckedFilter final : public ForwardingStore {
   using Handler = std::function<void(const std::string& violation)>;
   explicit CheckedFilter(std::unique_ptr<Store> below, Handler on_violation = nullptr);
 
+  // Of what is not done at once nobody is told, so no rule is broken by it.
+  bool TryRead(const BlobId& blob, uint64_t offset, MutSpan out) override;
+  bool TryWrite(const BlobId& blob, uint64_t offset, ConstSpan data) override;
+
   const OpCount& count(StoreOp op) const { return counts_[static_cast<size_t>(op)]; }
   // Bytes handed down to be stored: data, logs, records and chunks.
   uint64_t stored_bytes() const;
@@ -49,6 +53,7 @@ class CheckedFilter final : public ForwardingStore {
   void CheckSizes(const StoreCall& call);
   void CheckAppend(const StoreCall& call);
   void Learn(const StoreCall& call, bool ok);
+  bool CountAtOnce(StoreOp op, bool done, size_t bytes);
 
   Handler on_violation_;
   bool closed_ = false;

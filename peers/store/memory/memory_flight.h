@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "peers/store/limits.h"
 #include "peers/store/memory/memory_store.h"
 
 namespace atl {
@@ -60,6 +61,22 @@ auto MemoryStore::Mine(Things& things, const Id& id) -> Result<typename Things::
   }
   if (at->second->sealed) return Status(Code::kFenced, Named(id) + " is sealed");
   return at->second;
+}
+
+template <typename Things, typename Id>
+Task<Result<Page<Id>>> MemoryStore::ListIn(const Things& things, std::optional<Id> after,
+                                           uint32_t limit) {
+  const Flight flight(this);
+  if (travels()) co_await Travel();
+  CO_RETURN_IF_ERROR(Alive());
+  CO_RETURN_IF_ERROR(CheckPage(limit));
+  Page<Id> page;
+  auto at = after ? things.upper_bound(*after) : things.begin();
+  for (; at != things.end() && page.items.size() < std::min(limit, kMaxPage); ++at) {
+    page.items.push_back(at->first);
+  }
+  page.last = at == things.end();
+  co_return page;
 }
 
 }  // namespace atl

@@ -57,6 +57,8 @@ class MemoryStore final : public Store {
                      WriteOptions options) override;
   Task<Status> Zero(const BlobId& blob, ByteRange range, ZeroOptions options) override;
   Task<Status> Punch(const BlobId& blob, ByteRange range) override;
+  bool TryRead(const BlobId& blob, uint64_t offset, MutSpan out) override;
+  bool TryWrite(const BlobId& blob, uint64_t offset, ConstSpan data) override;
   Task<Status> Sync(const BlobId& blob) override;
   Task<Result<std::vector<BlobExtent>>> Extents(const BlobId& blob, ByteRange range) override;
   Task<Result<uint64_t>> Usage(const BlobId& blob) override;
@@ -107,6 +109,8 @@ class MemoryStore final : public Store {
   // As long as an operation is under way, and longer for one whose instance died meanwhile.
   Task<void> Travel();
   bool travels() const { return options_.max_delay_ns > 0; }
+  // Of what could be done at once a half is not, as by a cache that has only some of it.
+  bool MissesCache() { return travels() && env_.Random() % 2 == 0; }
 
   template <typename Things, typename Make, typename Id>
   Task<Status> AdoptIn(Things& things, Make make, Id id, int64_t wait_ns);

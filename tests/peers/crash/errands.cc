@@ -21,6 +21,8 @@ const RecordKey kKey = RecordKey::Of(RecordKind::kHeader, kOwner);
 constexpr ByteRange kWhole{0, 2 * kMiB};
 constexpr ByteRange kDataAtEnd{kMiB, 64 * kKiB};
 
+constexpr int kViews = 100;  // Of so many some are given.
+
 Bytes Fill(char with, size_t size) { return {size, std::byte(with)}; }
 
 Status Wrong(const std::string& what) { return {Code::kInternal, "WRONG: " + what}; }
@@ -88,6 +90,19 @@ class Runner {
     RETURN_IF_ERROR(Expect(kTo, {32 * kKiB, 4 * kKiB}, '\0'));
     RETURN_IF_ERROR(Expect(kTo, {48 * kKiB, 6 * kKiB}, '\0'));
     return Expect(kTo, {0, 4 * kKiB}, 'z');
+  }
+  // What cannot be done at once is done in the other way, whatever the reason.
+  Status AtOnce() {
+    RETURN_IF_ERROR(Adopt(kTo));
+    RETURN_IF_ERROR(Write(kTo, 0, Fill('m', 64 * kKiB)));
+    const Bytes data = Fill('n', 8 * kKiB);
+    if (!store_.TryWrite(kTo, 4 * kKiB, data)) RETURN_IF_ERROR(Write(kTo, 4 * kKiB, data));
+    RETURN_IF_ERROR(Run(store_.Sync(kTo)));
+    Bytes out(8 * kKiB);
+    if (store_.TryRead(kTo, 4 * kKiB, out) && out != data) return Wrong("what is read at once");
+    for (int i = 0; i < kViews; ++i) (void)store_.TryView(kTo, 4 * kKiB, 8 * kKiB);
+    RETURN_IF_ERROR(Expect(kTo, {0, 4 * kKiB}, 'm'));
+    return Expect(kTo, {4 * kKiB, 8 * kKiB}, 'n');
   }
   Status LookAtBlobs() {
     ASSIGN_OR_RETURN(const auto extents, Run(store_.Extents(kFrom, kWhole)));
@@ -219,6 +234,7 @@ std::vector<Errand> Errands(RealEnv* env, const std::string& root) {
                                  errand("copy", &Runner::CopyIt),
                                  errand("copy of nothing", &Runner::CopyNothing),
                                  errand("zeros", &Runner::ZeroParts),
+                                 errand("at once", &Runner::AtOnce),
                                  errand("looking at blobs", &Runner::LookAtBlobs),
                                  errand("logs", &Runner::Logs),
                                  errand("chunks", &Runner::Chunks),

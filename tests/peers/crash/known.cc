@@ -10,7 +10,8 @@ Task<Result<Bytes>> ReadAll(LocalAtoll* atoll, std::string name) {
   const ResourceRef ref = ResourceRef::Named(name);
   CO_ASSIGN_OR_RETURN(const auto device, co_await atoll->Open(ref, OpenMode::kReadOnly));
   Bytes bytes(device->info().size);
-  const Status status = co_await device->Read(0, bytes);
+  Status status;
+  if (!device->TryRead(0, bytes)) status = co_await device->Read(0, bytes);
   co_await device->Close();
   CO_RETURN_IF_ERROR(status);
   co_return bytes;

@@ -34,6 +34,14 @@ class HookFilter final : public ForwardingStore {
   std::function<Status(const StoreCall&)> lose;
   // Not ok: the call is refused with that.
   std::function<Status(const StoreCall&)> fail;
+  // Calls that end at once reach the store; the hooks do not see them.
+  bool at_once = false;
+  bool TryRead(const BlobId& blob, uint64_t offset, MutSpan out) override {
+    return at_once && below().TryRead(blob, offset, out);
+  }
+  bool TryWrite(const BlobId& blob, uint64_t offset, ConstSpan data) override {
+    return at_once && below().TryWrite(blob, offset, data);
+  }
   // The first call for which it is true waits from `stopped` until `go`, and is made then.
   std::function<bool(const StoreCall&)> stops;
   Event stopped;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The page cache of one file, mapped: what is there can be handed to a system call as it lies.
+//
+// Only what is known to be resident is given out. A page that is not would be read from the disk
+// when it is touched, on the thread that serves everybody. The kernel is asked for regions of 2 MiB
+// at a time, and asked anew after a while; a page that goes in between costs one such read.
+//
+// Nobody of ours touches the bytes: where the file cannot be read, or has become shorter, that is
+// SIGBUS, but EFAULT for a system call.
+//
+// The mapping is of a file description of its own: it would keep the lock of the one by which the
+// blob is written.
+//
+// Threads: the executor's.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <bitset>
+#include <cstdint>
+#include <memory>
+
+#include "peers/store/file/sys.h"
+#include "xseg/base/bytes.h"
+#include "xseg/base/units.h"
+
+namespace atl {
+
+class FileView {
+ public:
+  // Of the file that `fd` has open. Null where it cannot be mapped.
+  static std::unique_ptr<FileView> Make(int fd, sys::Site site = sys::Site::current());
+  ~FileView();
+  FileView(const FileView&) = delete;
+  FileView& operator=(const FileView&) = delete;
+
+  // False: the file has grown since, and another view would have more of it.
+  bool Covers(uint64_t offset, size_t length) const { return offset + length <= mapping_.size(); }
+  // Empty unless all of it is resident, as far as is known.
+  ConstSpan Get(uint64_t offset, size_t length);
+  // It was read: the next Get has it.
+  void NoteResident(uint64_t offset, size_t length);
+
+ private:
+  static constexpr uint64_t kPage = 4 * kKiB;
+  static constexpr uint64_t kRegion = 2 * kMiB;
+  static constexpr uint64_t kPagesOfRegion = kRegion / kPage;
+  // About 10 MiB of memory; when there are more, all are asked for anew.
+  static constexpr size_t kMostRegions = 64 * 1024;
+  static constexpr int64_t kTrustMs = 1000;
+
+  struct Region {
+    int64_t looked_ms = 0;
+    std::bitset<kPagesOfRegion> resident;
+  };
+
+  explicit FileView(MutSpan mapping) : mapping_(mapping) {}
+  Region* Find(uint64_t index);
+  bool Look(uint64_t index, Region* region) const;
+  template <typename F>
+  bool EachPage(uint64_t offset, size_t length, F visit);
+
+  MutSpan mapping_;
+  absl::flat_hash_map<uint64_t, Region> regions_;
+};
+
+}  // namespace atl
