@@ -73,6 +73,7 @@ class WatchedPool final : public BufferPool {
  public:
   WatchedPool(BufferPool* pool, BufferWatch* watch) : pool_(pool), watch_(watch) {}
   Task<Buffer> Get(size_t bytes) override;
+  Buffer TryGet(size_t bytes) override { return pool_->TryGet(bytes); }
   const BufferPool* pool() const { return pool_; }
   bool waits() const { return waiting_ > 0; }
 

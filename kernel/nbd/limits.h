@@ -53,6 +53,18 @@ inline constexpr size_t kReceiveBytes = 256 * kKiB;
 inline constexpr size_t kSmallPayload = 64 * kKiB;
 static_assert(kReceiveBytes >= 2 * (kSmallPayload + 28));
 static_assert(kReceiveBytes >= kMaxOptionBytes + 16);
+// Reads up to this are copied from the page cache between two other requests; longer ones would
+// hold those up.
+inline constexpr uint32_t kMostReadAtOnce = 64 * kKiB;
+// Of a Unix socket, so that the replies to a whole batch of requests leave at once. The kernel
+// takes as much memory only while the client does not read them.
+inline constexpr int kSendBufferBytes = 2 * kMiB;
+// How much one session does at once before others have their turn: about 100 us. Each request
+// counts as so many bytes more.
+inline constexpr uint64_t kTurnBytes = kMiB;
+inline constexpr uint64_t kTurnBytesOfRequest = 8 * kKiB;
+// How often a reply that has to be copied, and finds no room for it, looks again.
+inline constexpr int64_t kLookForBufferNs = kMillisecond;
 // Pieces of one sendmsg; the kernel's own limit is 1024.
 inline constexpr size_t kMaxSendPieces = 512;
 

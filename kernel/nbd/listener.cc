@@ -15,6 +15,7 @@
 #include <memory>
 #include <utility>
 
+#include "kernel/nbd/limits.h"
 #include "xseg/base/process.h"
 
 namespace atl::nbd {
@@ -127,7 +128,13 @@ void TuneClientSocket(int fd) {
   int domain = AF_UNIX;
   socklen_t length = sizeof(domain);
   getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
-  if (domain == AF_UNIX) return;
+  if (domain == AF_UNIX) {
+    // Beyond the system's limit only for who may; others get as much as it allows.
+    const int bytes = kSendBufferBytes;
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) == 0) return;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    return;
+  }
   const int one = 1, idle_s = 60, interval_s = 15, probes = 4;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel/nbd/reply.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "kernel/nbd/limits.h"
@@ -48,6 +49,13 @@ void Reply::AddData(uint64_t cookie, uint64_t offset, ConstSpan data, bool done)
   PutBe(head_, offset);
   EndHead(begin);
   pieces_.push_back({data.data(), 0, data.size()});
+}
+
+void Reply::ReplaceData(ConstSpan data) {
+  const auto piece =
+      std::ranges::find_if(pieces_, [](const Piece& p) { return p.data != nullptr; });
+  CHECK(piece != pieces_.end() && piece->length == data.size());
+  piece->data = data.data();
 }
 
 void Reply::AddHole(uint64_t cookie, uint64_t offset, uint32_t length, bool done) {
@@ -110,7 +118,8 @@ size_t SendQueue::Gather(std::span<iovec> out) const {
   size_t count = 0;
   size_t index = piece_;
   size_t skip = sent_;
-  for (const Reply* reply = first_; reply != nullptr; reply = reply->next_, index = 0) {
+  for (const Reply* reply = first_; reply != nullptr && !reply->held_;
+       reply = reply->next_, index = 0) {
     for (; index < reply->pieces_.size(); ++index, skip = 0) {
       if (count == out.size()) return count;
       const ConstSpan bytes = reply->piece(index).subspan(skip);

@@ -44,6 +44,11 @@ class Reply {
   void AddError(uint64_t cookie, Error error, std::string_view text);
   void AddBlockStatus(uint64_t cookie, uint32_t context, std::span<const StatusDescriptor> extents);
 
+  // Nothing of it, nor of what is behind it, is sent meanwhile.
+  void Hold(bool held) { held_ = held; }
+  // The bytes of the one AddData or AddSimple are `data` now, as many as before.
+  void ReplaceData(ConstSpan data);
+
   bool empty() const { return pieces_.empty(); }
   // All of it in one, for tests.
   Bytes Flatten() const;
@@ -65,6 +70,7 @@ class Reply {
 
   Bytes head_;
   std::vector<Piece> pieces_;
+  bool held_ = false;
   Reply* next_ = nullptr;
 };
 
@@ -73,7 +79,14 @@ class SendQueue {
  public:
   bool empty() const { return first_ == nullptr; }
   void Push(Reply* reply);
-  // Points `out` to what is to be sent next; returns how many entries were filled.
+  // Whether some of this reply, and not all, has been sent.
+  bool HasBegun(const Reply* reply) const { return reply == first_ && (piece_ > 0 || sent_ > 0); }
+  template <typename F>
+  void ForEach(F visit) const {
+    for (Reply* reply = first_; reply != nullptr; reply = reply->next_) visit(reply);
+  }
+  // Points `out` to what is to be sent next; returns how many entries were filled, none if the
+  // first reply is held.
   size_t Gather(std::span<iovec> out) const;
   // `bytes` of what Gather gave have been sent: calls done(Reply*) for each reply that ended.
   template <typename F>

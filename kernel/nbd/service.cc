@@ -30,9 +30,26 @@ Task<Error> Service::Execute(Exchange* exchange) {
     Refuse(exchange, error, status.message());
     co_return error;
   }
-  // What has no data may be answered simply, whatever was negotiated.
-  if (exchange->empty()) exchange->AddSimple(exchange->request.cookie, kOk);
+  if (exchange->empty()) AnswerDone(exchange);
   co_return kOk;
+}
+
+// It may be simple whatever was negotiated.
+void Service::AnswerDone(Exchange* exchange) const {
+  exchange->AddSimple(exchange->request.cookie, kOk);
+}
+
+void Service::AnswerRead(Exchange* exchange, ConstSpan bytes) const {
+  const Request& request = exchange->request;
+  if (negotiated_.structured) {
+    exchange->AddData(request.cookie, request.offset, bytes, true);
+  } else {
+    exchange->AddSimple(request.cookie, kOk, bytes);
+  }
+}
+
+bool Service::AsksForHoles(const Request& request) const {
+  return negotiated_.structured && !request.has(kCmdFlagDf) && request.length >= kSparseReadBytes;
 }
 
 // The device may be smaller than it was when the request was judged.
@@ -86,17 +103,11 @@ Task<Status> Service::Read(Exchange* exchange) {
     if (negotiated_.structured) exchange->AddDone(request.cookie);
     co_return OkStatus();
   }
-  if (negotiated_.structured && !request.has(kCmdFlagDf) && request.length >= kSparseReadBytes) {
-    co_return co_await ReadSparse(exchange);
-  }
+  if (AsksForHoles(request)) co_return co_await ReadSparse(exchange);
   exchange->buffer = co_await pool_->Get(request.length);
   const MutSpan bytes = exchange->buffer.span();
   CO_RETURN_IF_ERROR(co_await device_->Read(request.offset, bytes));
-  if (negotiated_.structured) {
-    exchange->AddData(request.cookie, request.offset, bytes, true);
-  } else {
-    exchange->AddSimple(request.cookie, kOk, bytes);
-  }
+  AnswerRead(exchange, bytes);
   co_return OkStatus();
 }
 

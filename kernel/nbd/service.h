@@ -42,6 +42,11 @@ class Service {
   // `exchange` holds a request that Judge let pass, and its payload; it holds a reply afterwards.
   // Yields the error that the reply carries.
   Task<Error> Execute(Exchange* exchange);
+  // The replies to a read that has brought `bytes`, and to what has no data.
+  void AnswerRead(Exchange* exchange, ConstSpan bytes) const;
+  void AnswerDone(Exchange* exchange) const;
+  // What holes it has is part of the answer.
+  bool AsksForHoles(const Request& request) const;
   // The reply to a request that was not let pass.
   void Refuse(Exchange* exchange, Error error, std::string_view text) const;
 

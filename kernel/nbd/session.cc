@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel/nbd/session.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace atl::nbd {
 namespace {
@@ -17,7 +23,8 @@ uint64_t CostOf(const Request& request) {
 Session::Session(const Parts& parts)
     : parts_(parts),
       pool_(&parts.device->buffers(), parts.watch),
-      service_(parts.device, &pool_, parts.negotiated, parts.detect_zeroes) {}
+      service_(parts.device, &pool_, parts.negotiated, parts.detect_zeroes),
+      received_ns_(parts.executor->BootNs()) {}
 
 Task<void> Session::Run() {
   Spawn(Send());
@@ -37,53 +44,157 @@ Task<void> Session::Receive() {
     looked = step.kind == RequestReader::Step::kBeyond;
     switch (step.kind) {
       case RequestReader::Step::kBeyond:
+        co_await Settle();
         (void)co_await parts_.device->Refresh();
         continue;
       case RequestReader::Step::kMore:
+        co_await Settle();
         if (!co_await Fill()) co_return;
         continue;
       case RequestReader::Step::kDisconnect:
-        co_return;
+        co_return co_await Settle();
       case RequestReader::Step::kNonsense:
         broken_ = true;
-        co_return;
+        co_return co_await Settle();
       case RequestReader::Step::kExecute:
+        if (!ServeAtOnce(step)) break;
+        if (IsTurnOver(step.request)) {
+          co_await Settle();
+          co_await Yield{};
+        }
+        continue;
       case RequestReader::Step::kRefuse:
         break;
     }
-    const bool refused = step.kind == RequestReader::Step::kRefuse;
-    const uint64_t cost = refused ? 0 : CostOf(step.request);
-    while (!HasRoom(cost)) co_await room_;
-    if (stopping_) co_return;
-    Slot* slot = TakeSlot(step.request, cost);
-    if (refused) {
-      service_.Refuse(slot, step.refusal.error, step.refusal.text);
-      Finish(slot, step.refusal.error);
-      continue;
-    }
-    if (step.request.type == kCmdWrite) {
-      if (!co_await ReceivePayload(slot, step.payload)) {
-        ReturnSlot(slot);
-        co_return;
-      }
-      slot->started_ns = parts_.executor->BootNs();
-    }
-    Spawn(Execute(slot));
+    co_await Settle();
+    if (!co_await Begin(step)) co_return;
   }
+  co_await Settle();
+}
+
+Task<bool> Session::Begin(const RequestReader::Step& step) {
+  const bool refused = step.kind == RequestReader::Step::kRefuse;
+  const uint64_t cost = refused ? 0 : CostOf(step.request);
+  while (!HasRoom(cost)) co_await room_;
+  if (stopping_) co_return false;
+  Slot* slot = TakeSlot(step.request, cost);
+  if (refused) {
+    service_.Refuse(slot, step.refusal.error, step.refusal.text);
+    Finish(slot, step.refusal.error);
+    co_return true;
+  }
+  if (step.request.type == kCmdWrite) {
+    if (!co_await ReceivePayload(slot, step.payload)) {
+      ReturnSlot(slot);
+      co_return false;
+    }
+    slot->started_ns = parts_.executor->BootNs();
+  }
+  Spawn(Execute(slot));
+  co_return true;
+}
+
+// Reads, and writes whose payload is here, if the device can do them now.
+bool Session::ServeAtOnce(const RequestReader::Step& step) {
+  const Request& request = step.request;
+  const bool writes = request.type == kCmdWrite;
+  if (request.length == 0 || (!writes && request.type != kCmdRead)) return false;
+  if (writes && step.payload.size() != request.length) return false;
+  if (broken_ || !HasRoom(request.length)) return false;
+  if (writes && views_ > 0) SendNow();
+  if (writes && views_ > 0) return false;
+  Slot* slot = TakeSlot(request, request.length);
+  const DeviceWriteOptions options{.fua = request.has(kCmdFlagFua),
+                                   .detect_zeroes = parts_.detect_zeroes};
+  if (!(writes ? parts_.device->TryWrite(request.offset, step.payload, options)
+               : ReadAtOnce(slot))) {
+    ReturnSlot(slot);
+    return false;
+  }
+  if (writes) service_.AnswerDone(slot);
+  Count(slot, kOk);
+  queue_.Push(slot);
+  return true;
+}
+
+// Others are served, too, however much a client asks for at once.
+bool Session::IsTurnOver(const Request& request) {
+  turn_bytes_ += request.length + kTurnBytesOfRequest;
+  if (turn_bytes_ < kTurnBytes) return false;
+  turn_bytes_ = 0;
+  return true;
+}
+
+bool Session::ReadAtOnce(Slot* slot) {
+  const Request& request = slot->request;
+  // What the sender has to wait for the socket with is no longer of now.
+  const ConstSpan view =
+      in_kernel_ ? ConstSpan() : parts_.device->TryView(request.offset, request.length);
+  if (!view.empty()) {
+    service_.AnswerRead(slot, view);
+    slot->viewed = true;
+    ++views_;
+    return true;
+  }
+  if (request.length > kMostReadAtOnce || service_.AsksForHoles(request)) return false;
+  slot->buffer = pool_.TryGet(request.length);
+  if (!slot->buffer || !parts_.device->TryRead(request.offset, slot->buffer.span())) return false;
+  service_.AnswerRead(slot, slot->buffer.span());
+  return true;
+}
+
+// Waits as long as Pace says, without the socket's help; 0 or less as of ReceiveNow.
+Task<int> Session::ReceiveSoon() {
+  int got = ReceiveNow();
+  if (got >= 0) co_return got;
+  if (pace_.pause_ns() > 0) {
+    co_await parts_.executor->Sleep(pace_.pause_ns());
+    got = ReceiveNow();
+  }
+  const int64_t spins_until_ns = parts_.executor->BootNs() + pace_.spin_ns();
+  while (got == kNothingYet && pace_.spin_ns() > 0 && !stopping_) {
+    co_await Yield{};
+    got = ReceiveNow();
+    if (got != kNothingYet || parts_.executor->BootNs() > spins_until_ns) {
+      pace_.OnSpin(got != kNothingYet);
+      break;
+    }
+  }
+  co_return got;
 }
 
 Task<bool> Session::Fill() {
+  turn_bytes_ = 0;
+  co_await Yield{};
+  int got = co_await ReceiveSoon();
+  if (got == kNothingYet) {
+    const int64_t sleeps_from_ns = parts_.executor->BootNs();
+    const MutSpan room = parts_.in->Room();
+    CHECK(!room.empty());
+    got = co_await parts_.executor->ring().Recv(parts_.socket, room);
+    if (got > 0) Received(got);
+    pace_.OnSleep(received_ns_ - sleeps_from_ns);
+  }
+  // The other side may have closed only its own half; what it asked for is still sent.
+  if (got < 0) broken_ = true;
+  co_return got > 0;
+}
+
+int Session::ReceiveNow() {
   const MutSpan room = parts_.in->Room();
   CHECK(!room.empty());
-  const int got = co_await parts_.executor->ring().Recv(parts_.socket, room);
-  if (got <= 0) {
-    // The other side may have closed only its own half; what it asked for is still sent.
-    if (got < 0) broken_ = true;
-    co_return false;
+  while (true) {
+    const ssize_t got = recv(parts_.socket, room.data(), room.size(), MSG_DONTWAIT);
+    if (got > 0) Received(static_cast<int>(got));
+    if (got >= 0) return static_cast<int>(got);
+    if (errno != EINTR) return errno == EAGAIN ? kNothingYet : -errno;
   }
-  parts_.in->Filled(static_cast<size_t>(got));
-  moved_bytes_ += static_cast<uint64_t>(got);
-  co_return true;
+}
+
+void Session::Received(int bytes) {
+  received_ns_ = parts_.executor->BootNs();
+  parts_.in->Filled(static_cast<size_t>(bytes));
+  moved_bytes_ += static_cast<uint64_t>(bytes);
 }
 
 Task<bool> Session::ReceivePayload(Slot* slot, ConstSpan first) {
@@ -94,7 +205,8 @@ Task<bool> Session::ReceivePayload(Slot* slot, ConstSpan first) {
   if (rest.empty()) co_return true;
   payload_stall_ns_ = parts_.executor->BootNs();
   while (!rest.empty() && !stopping_) {
-    const int got = co_await parts_.executor->ring().Recv(parts_.socket, rest);
+    auto got = static_cast<int>(recv(parts_.socket, rest.data(), rest.size(), MSG_DONTWAIT));
+    if (got < 0) got = co_await parts_.executor->ring().Recv(parts_.socket, rest);
     if (got <= 0) break;
     moved_bytes_ += static_cast<uint64_t>(got);
     rest = rest.subspan(static_cast<size_t>(got));
@@ -110,36 +222,117 @@ Task<void> Session::Execute(Slot* slot) {
   Finish(slot, error);
 }
 
-void Session::Finish(Slot* slot, Error error) {
+void Session::Count(const Slot* slot, Error error) {
   const int64_t took_ns = parts_.executor->BootNs() - slot->started_ns;
   parts_.stats->Count(slot->request.type, slot->request.length, error != kOk, took_ns);
+}
+
+void Session::Finish(Slot* slot, Error error) {
+  Count(slot, error);
   queue_.Push(slot);
   to_send_.Wake();
 }
 
+Task<void> Session::Settle() {
+  if (!queue_.empty() && pace_.WantsLook()) pace_.OnLook(HasUnreadReplies());
+  SendNow();
+  if (views_ > 0 && !broken_) co_await CopyViews();
+  if (!queue_.empty()) to_send_.Wake();
+}
+
+// What is before them in the queue goes on being sent.
+Task<void> Session::CopyViews() {
+  std::vector<Slot*> left;
+  queue_.ForEach([&left](Reply* reply) {
+    auto* slot = static_cast<Slot*>(reply);
+    if (!slot->viewed) return;
+    slot->Hold(true);
+    left.push_back(slot);
+  });
+  settling_ = true;
+  to_send_.Wake();
+  for (Slot* slot : left) {
+    co_await CopyView(slot);
+    slot->Hold(false);
+    to_send_.Wake();
+  }
+  settling_ = false;
+}
+
+Task<void> Session::CopyView(Slot* slot) {
+  slot->viewed = false;
+  --views_;
+  const Request& request = slot->request;
+  // Not in the pool's line: what it waits for may lie in this queue, and be dropped with it.
+  while (!(slot->buffer = pool_.TryGet(request.length))) {
+    if (broken_) co_return;
+    co_await parts_.executor->Sleep(kLookForBufferNs);
+  }
+  const Status status = co_await parts_.device->Read(request.offset, slot->buffer.span());
+  if (status.ok()) {
+    slot->ReplaceData(slot->buffer.span());
+  } else if (queue_.HasBegun(slot)) {
+    broken_ = true;  // A success cannot be taken back.
+    shutdown(parts_.socket, SHUT_RDWR);
+  } else {
+    service_.Refuse(slot, ErrorOf(status, false), status.message());
+  }
+}
+
+// Of a socket that cannot tell: none.
+bool Session::HasUnreadReplies() const {
+  int bytes = 0;
+  return ioctl(parts_.socket, SIOCOUTQ, &bytes) == 0 && bytes > 0;
+}
+
+void Session::SendNow() {
+  while (!in_kernel_ && !broken_) {
+    msghdr message{};
+    message.msg_iov = pieces_.data();
+    message.msg_iovlen = queue_.Gather(pieces_);
+    if (message.msg_iovlen == 0) return;
+    const ssize_t sent = sendmsg(parts_.socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent > 0) {
+      Sent(static_cast<size_t>(sent));
+    } else if (errno != EINTR) {
+      // A view of what cannot be read any more: whoever copies it will hear why.
+      broken_ = errno != EAGAIN && (errno != EFAULT || views_ == 0);
+      return;
+    }
+  }
+}
+
+void Session::Sent(size_t bytes) {
+  moved_bytes_ += bytes;
+  queue_.Advance(bytes, [this](Reply* reply) { ReturnSlot(static_cast<Slot*>(reply)); });
+}
+
 Task<void> Session::Send() {
-  const auto give_back = [this](Reply* reply) { ReturnSlot(static_cast<Slot*>(reply)); };
-  while (receiving_ || in_flight_ > 0) {
-    if (queue_.empty()) {
-      send_stall_ns_ = 0;
-      co_await to_send_;
+  while (true) {
+    SendNow();
+    if (!receiving_ && in_flight_ == 0) break;
+    // Nothing is dropped that is being copied.
+    if (broken_ && !settling_ && !queue_.empty()) {
+      queue_.Drop([this](Reply* reply) { ReturnSlot(static_cast<Slot*>(reply)); });
       continue;
     }
-    if (broken_) {
-      queue_.Drop(give_back);
+    if (broken_ || queue_.Gather(pieces_) == 0) {
+      send_stall_ns_ = 0;
+      co_await to_send_;
       continue;
     }
     if (send_stall_ns_ == 0) send_stall_ns_ = parts_.executor->BootNs();
     msghdr message{};
     message.msg_iov = pieces_.data();
     message.msg_iovlen = queue_.Gather(pieces_);
+    in_kernel_ = true;
     const int sent = co_await parts_.executor->ring().SendMsg(parts_.socket, &message);
-    if (sent <= 0) {
+    in_kernel_ = false;
+    if (sent > 0) {
+      Sent(static_cast<size_t>(sent));
+    } else {
       broken_ = true;
-      continue;
     }
-    moved_bytes_ += static_cast<uint64_t>(sent);
-    queue_.Advance(static_cast<size_t>(sent), give_back);
   }
   sending_ = false;
   send_ended_.Wake();
@@ -159,7 +352,7 @@ Session::Slot* Session::TakeSlot(const Request& request, uint64_t cost) {
   free_.pop_back();
   slot->request = request;
   slot->cost = cost;
-  slot->started_ns = parts_.executor->BootNs();
+  slot->started_ns = received_ns_;
   held_bytes_ += cost;
   ++in_flight_;
   ++parts_.stats->in_flight;
@@ -167,6 +360,8 @@ Session::Slot* Session::TakeSlot(const Request& request, uint64_t cost) {
 }
 
 void Session::ReturnSlot(Slot* slot) {
+  if (std::exchange(slot->viewed, false)) --views_;
+  slot->Hold(false);
   slot->buffer = {};
   slot->Clear();
   held_bytes_ -= slot->cost;

@@ -6,9 +6,14 @@
 //      ^                                                                            |
 //      +------------------------------- sendmsg ------------------------------------+
 //
-// One coroutine receives, one sends, and each request is one more. The sender runs after everything
-// that was ready before it, so all replies of a turn leave in one sendmsg; with the next recv it is
-// one system call for many requests.
+// One coroutine receives. What it can have done at once (Device::TryRead and its like) it does as
+// it goes through what one recv has brought, and all replies to that leave in one sendmsg before
+// the next recv: in the steady state two system calls serve many requests. Any other request is a
+// coroutine of its own, and a further one sends what the socket did not take, or what has become
+// ready meanwhile.
+//
+// A reply may point to the store's own memory (a *view*). That is right only until something else
+// runs, so such replies leave, or are copied, before anything is awaited or changed: Settle.
 //
 // It ends after NBD_CMD_DISC, the end of the stream, nonsense, a broken socket or FinishSoon, when
 // every request that had begun is done and, where the socket still works, its reply is sent. A
@@ -20,11 +25,13 @@
 #include <sys/uio.h>
 
 #include <array>
+#include <cerrno>
 #include <memory>
 #include <vector>
 
 #include "kernel/nbd/buffer_watch.h"
 #include "kernel/nbd/limits.h"
+#include "kernel/nbd/pace.h"
 #include "kernel/nbd/receive_buffer.h"
 #include "kernel/nbd/reply.h"
 #include "kernel/nbd/service.h"
@@ -59,16 +66,36 @@ class Session final {
   BufferHolder::State buffer_state() const;
 
  private:
+  static constexpr int kNothingYet = -EAGAIN;
   struct Slot : Exchange {
     int64_t started_ns = 0;
     uint64_t cost = 0;
+    bool viewed = false;  // Its data is a view.
   };
 
   Task<void> Receive();
+  // Takes a request in; false if the session ends.
+  Task<bool> Begin(const RequestReader::Step& step);
+  bool ServeAtOnce(const RequestReader::Step& step);
+  bool ReadAtOnce(Slot* slot);
+  bool IsTurnOver(const Request& request);
   Task<bool> Fill();
+  Task<int> ReceiveSoon();
+  // As recv: bytes, 0 at the end of the stream, kNothingYet or another negative errno.
+  int ReceiveNow();
+  void Received(int bytes);
   Task<bool> ReceivePayload(Slot* slot, ConstSpan first);
+  // No view is left in the queue when it ends.
+  Task<void> Settle();
+  Task<void> CopyViews();
+  Task<void> CopyView(Slot* slot);
+  // As much as the socket takes now.
+  void SendNow();
+  bool HasUnreadReplies() const;
+  void Sent(size_t bytes);
   Task<void> Send();
   Task<void> Execute(Slot* slot);
+  void Count(const Slot* slot, Error error);
   void Finish(Slot* slot, Error error);
   bool HasRoom(uint64_t cost) const;
   Slot* TakeSlot(const Request& request, uint64_t cost);
@@ -89,6 +116,12 @@ class Session final {
   std::array<iovec, kMaxSendPieces> pieces_;
   Waker to_send_;
   Waker send_ended_;
+  uint32_t views_ = 0;       // Replies in the queue whose data is a view.
+  bool settling_ = false;    // Views are being copied.
+  bool in_kernel_ = false;   // The sender's sendmsg is under way.
+  uint64_t turn_bytes_ = 0;  // What was served at once since others had their turn.
+  int64_t received_ns_ = 0;
+  Pace pace_;
   bool receiving_ = true;
   bool sending_ = true;
   bool stopping_ = false;

@@ -73,6 +73,12 @@ class MemoryVolume {
     if (it == chunks_.end()) return State::kHole;
     return it->second->states[offset % kMiB / kSubGrain];
   }
+  // The bytes themselves; empty where there are none, or not all in one place.
+  ConstSpan View(uint64_t offset, size_t length) const {
+    const auto it = chunks_.find(offset / kMiB);
+    if (it == chunks_.end() || offset % kMiB + length > kMiB) return {};
+    return ConstSpan(it->second->bytes).subspan(offset % kMiB, length);
+  }
   bool HasChunk(uint64_t offset) const { return chunks_.contains(offset / kMiB); }
 
  private:
@@ -112,6 +118,10 @@ struct MemoryBehaviour {
   // "prefetch", "show", "open", "list").
   std::function<int64_t(std::string_view)> delay_ns;  // Empty: none, it ends at once.
   std::function<Status(std::string_view)> fail;
+  // TryRead and TryWrite succeed; the functions above are not asked then.
+  bool at_once = false;
+  // What TryView gives.
+  std::function<ConstSpan(MemoryVolume*, uint64_t, size_t)> view;
 };
 
 class MemoryDevice final : public Device {
@@ -142,6 +152,26 @@ class MemoryDevice final : public Device {
     volume_->Write(offset, data);
     Wrote(options.fua);
     co_return OkStatus();
+  }
+  bool TryRead(uint64_t offset, MutSpan out) override {
+    InFlight running(this);
+    Check({offset, out.size()});
+    if (!behaviour_->at_once) return false;
+    volume_->Read(offset, out);
+    return true;
+  }
+  bool TryWrite(uint64_t offset, ConstSpan data, DeviceWriteOptions options) override {
+    InFlight running(this);
+    Check({offset, data.size()});
+    if (!behaviour_->at_once || info_.read_only || options.fua) return false;
+    volume_->Write(offset, data);
+    Wrote(false);
+    return true;
+  }
+  ConstSpan TryView(uint64_t offset, size_t length) override {
+    InFlight running(this);
+    Check({offset, length});
+    return behaviour_->view ? behaviour_->view(volume_.get(), offset, length) : ConstSpan();
   }
   Task<Status> Flush() override {
     InFlight running(this);
