@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an area has found: text for people, JSON for programs, a plot, and a table in the README."""
+import json
+import os
+
+from measure import machine, plot
+from measure.compare import METRICS, Ratio, median
+
+UNITS = {"iops": "/s", "bytes_per_second": "MB/s", "latency_us": "us", "p99_us": "us",
+         "cpu_us": "us CPU", "ns": "ns", "ms": "ms", "bytes": "bytes"}
+OURS = "atoll"
+
+
+def shown(value, metric):
+    """With as many digits as mean something."""
+    if metric == "bytes_per_second":
+        value /= 1e6
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f} {UNITS[metric]}".strip()
+
+
+class Report:
+    """Rows are (what was done, by whose side, what was measured), each with its ratios."""
+
+    def __init__(self, area, command, folder):
+        self.area, self.command = area, command
+        self.facts = machine.facts(folder)
+        self.rows = []
+
+    def add(self, work, samples, metric="iops", goals=None, ours=OURS):
+        """samples: contender -> samples; goals: contender -> the ratio that is wanted."""
+        goals = goals or {}
+        row = {"work": work, "metric": metric, "ours": ours, "contenders": {}}
+        for name, list_ in samples.items():
+            entry = {"median": {key: median(list_, key) for key in list_[0]
+                                if key in METRICS}, "samples": list_}
+            if name != ours:
+                ratio = Ratio(samples[ours], list_, metric)
+                entry["ratio"] = {"median": ratio.median, "lowest": ratio.lowest,
+                                  "highest": ratio.highest}
+                if name in goals:
+                    entry["goal"] = goals[name]
+                    entry["met"] = ratio.meets(goals[name])
+            row["contenders"][name] = entry
+        self.rows.append(row)
+        print(self.text_of(row), flush=True)
+
+    @staticmethod
+    def text_of(row):
+        metric, ours = row["metric"], row["contenders"][row["ours"]]
+        own = ours["median"]
+        extra = f", {shown(own['cpu_us'], 'cpu_us')}" if "cpu_us" in own and metric != "cpu_us" \
+            else ""
+        lines = [f"\n{row['work']}: {row['ours']} {shown(own[metric], metric)}{extra}"]
+        for name, entry in row["contenders"].items():
+            if name == row["ours"]:
+                continue
+            ratio = entry["ratio"]
+            line = (f"  {name:<28} {shown(entry['median'][metric], metric):>14}   ours/theirs "
+                    f"{ratio['median']:.2f} ({ratio['lowest']:.2f} to {ratio['highest']:.2f})")
+            if "cpu_us" in entry["median"] and metric != "cpu_us":
+                line += f"   {shown(entry['median']['cpu_us'], 'cpu_us')}"
+            if "goal" in entry:
+                sign = ">=" if METRICS[metric] else "<="
+                line += f"   goal {sign} {entry['goal']}: {'met' if entry['met'] else 'MISSED'}"
+            lines.append(line)
+        return "\n".join(lines)
+
+    def write(self, folder):
+        os.makedirs(folder, exist_ok=True)
+        base = os.path.join(folder, self.area)
+        whole = {"area": self.area, "command": self.command, "machine": self.facts,
+                 "rows": self.rows}
+        with open(base + ".json", "w", encoding="utf-8") as file:
+            json.dump(whole, file, indent=1)
+            file.write("\n")
+        with open(base + ".svg", "w", encoding="utf-8") as file:
+            file.write(plot.draw(self.area, self.rows))
+        return base
+
+
+def summary(folder):
+    """A Markdown table of all that has a goal, from the results that lie in `folder`."""
+    lines = ["| work | measured | against | ours/theirs (lowest to highest) | goal |",
+             "|---|---|---|---|---|"]
+    for name in sorted(os.listdir(folder)):
+        if not name.endswith(".json"):
+            continue
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            result = json.load(file)
+        for row in result["rows"]:
+            own = shown(row["contenders"][row["ours"]]["median"][row["metric"]], row["metric"])
+            for contender, entry in row["contenders"].items():
+                if "goal" not in entry:
+                    continue
+                ratio, sign = entry["ratio"], ">=" if METRICS[row["metric"]] else "<="
+                lines.append(f"| {result['area']}: {row['work']} | {own} | {contender} | "
+                             f"{ratio['median']:.2f} ({ratio['lowest']:.2f} to "
+                             f"{ratio['highest']:.2f}) | {sign} {entry['goal']}"
+                             f"{'' if entry['met'] else ', missed'} |")
+    return "\n".join(lines) + "\n"
