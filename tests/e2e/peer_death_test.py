@@ -125,7 +125,7 @@ class PeerDeath(E2eTest):
         there = [pid for pid in leftovers.processes_of(self.work) if self.is_daemon(pid)]
         self.assertEqual(sorted(there), self.node.pids(), where)
         sockets = sorted(name for name in os.listdir(self.node.state) if name.endswith("sock"))
-        self.assertEqual(sockets, ["nbd.sock", "node.sock"], where)
+        self.assertEqual(sockets, ["local.sock", "nbd.sock", "node.sock"], where)
         self.node.ok("segment", "check")
 
     @staticmethod

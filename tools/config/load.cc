@@ -128,7 +128,8 @@ void FillStores(NodeConfig& config) {
 }
 
 Status CheckWhole(const NodeConfig& config) {
-  for (const std::string& socket : {config.control_socket(), config.nbd_socket}) {
+  for (const std::string& socket :
+       {config.control_socket(), config.local_socket(), config.nbd_socket}) {
     if (socket.size() > kMaxSocketPath) {
       return {Code::kInvalid,
               fmt::format("{}: {} is too long for a socket, which has at most {} bytes",

@@ -41,11 +41,13 @@ struct NodeConfig {
   std::string nbd_socket;
   std::string nbd_tcp;  // "host:port"; empty: no TCP.
   bool nbd_detect_zeroes = false;
+  bool local = true;  // Programs of this host may use volumes through shared memory.
   std::string log_level = "info";
   uint32_t lease_seconds = 15;
   std::vector<StoreConfig> stores;  // At least one, exactly one of them the default.
 
   std::string control_socket() const { return state_dir + "/node.sock"; }
+  std::string local_socket() const { return state_dir + "/local.sock"; }
   std::string pid_file() const { return state_dir + "/atolld.pid"; }
   std::string log_file() const { return state_dir + "/atolld.log"; }
 };

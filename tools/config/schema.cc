@@ -111,14 +111,14 @@ Status SetFilters(StoreConfig& store, std::string_view value) {
   return {};
 }
 
-constexpr std::array<KeyRow<NodeConfig>, 8> kNodeKeys = {{
+constexpr std::array<KeyRow<NodeConfig>, 9> kNodeKeys = {{
     {"state", ".",
      "Everything of this node lives here: its sockets, its log, and by default its store.\n"
      "A relative path starts at the folder of this file.",
      [](NodeConfig& c, std::string_view v) { return SetText(c.state_dir, v); }},
     {"placement", "fused",
-     "fused: all peers share one process. isolated: composer, mapper, each store and each\n"
-     "front end are a process each and talk through shared memory.",
+     "fused: all peers share one process. isolated: composer, mapper, each store and the\n"
+     "front ends are a process each and talk through shared memory.",
      SetPlacement},
     {"catalog", "",
      "The store that holds the names of all volumes; if not set, the first one below.",
@@ -133,6 +133,10 @@ constexpr std::array<KeyRow<NodeConfig>, 8> kNodeKeys = {{
      "yes: zeros that NBD clients write, alone or in runs of 16 KiB and more, take no space\n"
      "and give back what the range had. For guests that write zeros instead of discarding.",
      [](NodeConfig& c, std::string_view v) { return SetYesOrNo(c.nbd_detect_zeroes, v); }},
+    {"local", "on",
+     "on: programs of this host that may open local.sock, in the state folder, use volumes\n"
+     "through shared memory.",
+     [](NodeConfig& c, std::string_view v) { return SetYesOrNo(c.local, v); }},
     {"log_level", "info", "debug, info, warning, error or off.", SetLogLevel},
     {"lease_seconds", "15",
      "How long this node may act for what it holds without a sign of life in the store.",

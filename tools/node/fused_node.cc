@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tools/node/incarnation.h"
+#include "tools/node/local_server.h"
 #include "tools/node/nbd_options.h"
 #include "tools/node/peer_process.h"
 #include "tools/node/rendezvous.h"
@@ -66,8 +67,17 @@ Task<Status> FusedNode::StartFrontEnds() {
     nbd_.reset();
     co_return status.With("the NBD front end");
   }
-  atoll_->SetStatsSource([this] { return nbd_->Stats(); });
+  CO_ASSIGN_OR_RETURN(local_, co_await StartLocalServer(config_, &executor_, atoll_.get()));
+  atoll_->SetStatsSource([this] { return FrontEndStats(); });
   co_return OkStatus();
+}
+
+std::vector<PortStats> FusedNode::FrontEndStats() const {
+  std::vector<PortStats> rows = nbd_->Stats();
+  if (!local_) return rows;
+  const std::vector<PortStats> more = local_->Stats();
+  rows.insert(rows.end(), more.begin(), more.end());
+  return rows;
 }
 
 std::vector<PeerState> FusedNode::Peers() {
@@ -107,6 +117,7 @@ Task<Result<Report>> FusedNode::GetReport(ReportSpec spec) {
 }
 
 Task<void> FusedNode::Stop() {
+  if (local_) co_await local_->Stop(StopMode::kGraceful);
   if (nbd_) co_await nbd_->Stop(StopMode::kGraceful);
   co_await garbage_.Stop();
   if (atoll_) {

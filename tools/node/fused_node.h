@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/local/server.h"
 #include "kernel/nbd/server.h"
 #include "peers/mapper/map_opener.h"
 #include "peers/volumes/local_atoll.h"
@@ -30,6 +31,7 @@ class FusedNode final : public Node {
   FusedNode(const NodeConfig& config, Executor& executor);
   Task<Status> Begin();
   Task<Status> StartFrontEnds();
+  std::vector<PortStats> FrontEndStats() const;
 
   const NodeConfig& config_;
   Executor& executor_;
@@ -38,6 +40,7 @@ class FusedNode final : public Node {
   HeapBufferPool buffers_;
   std::unique_ptr<LocalAtoll> atoll_;
   std::unique_ptr<nbd::NbdServer> nbd_;
+  std::unique_ptr<local::LocalServer> local_;
   GarbageTimer garbage_;
 };
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "kernel/local/server.h"
 #include "kernel/nbd/server.h"
 #include "peers/mapper/remote/map_server.h"
 #include "peers/mapper/remote/remote_map.h"
@@ -15,6 +16,7 @@
 #include "peers/volumes/remote/port_atoll.h"
 #include "tools/node/garbage_timer.h"
 #include "tools/node/incarnation.h"
+#include "tools/node/local_server.h"
 #include "tools/node/nbd_options.h"
 #include "tools/node/node_segment.h"
 #include "tools/node/peer.h"
@@ -207,6 +209,7 @@ class ComposerPeerProgram final : public Peer {
   GarbageTimer garbage_;
 };
 
+// All front ends: what they have to share is the connection to the composer.
 class NbdPeerProgram final : public Peer {
  public:
   explicit NbdPeerProgram(const PeerHost& host) : host_(host) {}
@@ -220,16 +223,23 @@ class NbdPeerProgram final : public Peer {
     auto server = std::make_unique<nbd::NbdServer>(&host_.executor, atoll_.get(), options);
     CO_RETURN_IF_ERROR((co_await server->Start()).With("the NBD front end"));
     server_ = std::move(server);
+    CO_ASSIGN_OR_RETURN(local_,
+                        co_await StartLocalServer(host_.config, &host_.executor, atoll_.get()));
     port_->server().Add(OpList<PeerStatsOp, PeerGoneOp>{}, this);
     port_->server().Serve();
     co_return OkStatus();
   }
   Task<void> Stop() override {
+    if (local_) co_await local_->Stop(StopMode::kGraceful);
     if (server_) co_await server_->Stop(StopMode::kGraceful);
     if (port_) co_await port_->server().Join();
   }
   Task<Result<std::vector<PortStats>>> Do(const RpcCall&, PeerStatsOp&) {
-    co_return server_->Stats();
+    std::vector<PortStats> rows = server_->Stats();
+    if (!local_) co_return rows;
+    const std::vector<PortStats> more = local_->Stats();
+    rows.insert(rows.end(), more.begin(), more.end());
+    co_return rows;
   }
   // The composer; there is another one.
   Task<Status> Do(const RpcCall&, PeerGoneOp&) {
@@ -242,6 +252,7 @@ class NbdPeerProgram final : public Peer {
   std::unique_ptr<PeerPort> port_;
   std::unique_ptr<PortAtoll> atoll_;
   std::unique_ptr<nbd::NbdServer> server_;
+  std::unique_ptr<local::LocalServer> local_;
 };
 
 }  // namespace

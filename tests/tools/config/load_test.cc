@@ -35,6 +35,8 @@ TEST(Config, AStoreIsEnoughForANodeBesideTheFile) {
   EXPECT_TRUE(config->nbd_tcp.empty());
   EXPECT_EQ(config->placement, Placement::kFused);
   EXPECT_FALSE(config->nbd_detect_zeroes);
+  EXPECT_TRUE(config->local);
+  EXPECT_EQ(config->local_socket(), "/srv/node/local.sock");
   ASSERT_EQ(config->stores.size(), 1u);
   EXPECT_EQ(config->stores[0].driver, "file");
   EXPECT_EQ(config->stores[0].path, "/srv/node/store");
@@ -55,6 +57,7 @@ TEST(Config, WhatInitWritesIsReadBack) {
 TEST(Config, ReadsStoresFiltersAndOptions) {
   const auto config = ParseConfig(
       "[node]\nstate = data\nnbd_tcp=127.0.0.1:10809\nnbd_detect_zeroes = yes\ncatalog = slow\n"
+      "local = off\n"
       "[store fast]\ndriver = memory\n"
       "[store slow]\npath = /mnt/slow\ndefault = yes\noption.direct = yes\n"
       "filters = delay:ms=5,jitter=2  checked\n",
@@ -63,6 +66,7 @@ TEST(Config, ReadsStoresFiltersAndOptions) {
   EXPECT_EQ(config->state_dir, "/srv/node/data");
   EXPECT_EQ(config->nbd_tcp, "127.0.0.1:10809");
   EXPECT_TRUE(config->nbd_detect_zeroes);
+  EXPECT_FALSE(config->local);
   ASSERT_EQ(config->stores.size(), 2u);
   EXPECT_FALSE(config->stores[0].is_default);
   EXPECT_EQ(config->stores[0].path, "/srv/node/data/store-fast");
