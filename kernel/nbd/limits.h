@@ -55,7 +55,7 @@ static_assert(kReceiveBytes >= 2 * (kSmallPayload + 28));
 static_assert(kReceiveBytes >= kMaxOptionBytes + 16);
 // Reads up to this are copied from the page cache between two other requests; longer ones would
 // hold those up.
-inline constexpr uint32_t kMostReadAtOnce = 64 * kKiB;
+inline constexpr uint32_t kMostReadAtOnce = kMiB;
 // Of a Unix socket, so that the replies to a whole batch of requests leave at once. The kernel
 // takes as much memory only while the client does not read them.
 inline constexpr int kSendBufferBytes = 2 * kMiB;
@@ -75,6 +75,9 @@ struct ConnectionLimits {
   // socket is not read: the client is slowed down by its own replies.
   uint32_t max_in_flight = 128;
   uint64_t max_in_flight_bytes = 64 * kMiB;
+  // Reads up to this are sent from where they lie. Of longer ones the copy costs less than the
+  // first touch of their pages by the kernel does on a virtual machine with shadow page tables.
+  uint32_t max_view = 16 * kKiB;
 };
 static_assert(ConnectionLimits{}.max_in_flight_bytes >= kMaxRequest);
 

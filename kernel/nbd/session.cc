@@ -128,8 +128,9 @@ bool Session::IsTurnOver(const Request& request) {
 bool Session::ReadAtOnce(Slot* slot) {
   const Request& request = slot->request;
   // What the sender has to wait for the socket with is no longer of now.
+  const bool may_view = !in_kernel_ && request.length <= parts_.limits.max_view;
   const ConstSpan view =
-      in_kernel_ ? ConstSpan() : parts_.device->TryView(request.offset, request.length);
+      may_view ? parts_.device->TryView(request.offset, request.length) : ConstSpan();
   if (!view.empty()) {
     service_.AnswerRead(slot, view);
     slot->viewed = true;

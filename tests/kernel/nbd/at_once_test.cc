@@ -88,7 +88,13 @@ class AtOnce : public testing::Test {
     });
   }
 
-  ServerThread server;
+  static ServerOptions WithLargeViews() {
+    ServerOptions options;
+    options.limits.connection.max_view = kMiB;
+    return options;
+  }
+
+  ServerThread server{WithLargeViews()};
   RawClient client{server.socket()};
 };
 
