@@ -18,6 +18,7 @@ METRICS = {
     "ns": False,
     "ms": False,
     "bytes": False,
+    "cpu_percent": False,  # Of one core.
 }
 
 
@@ -43,6 +44,11 @@ def median(samples, metric):
     return statistics.median(sample[metric] for sample in samples)
 
 
+def meets(value, goal, metric):
+    """A goal is a lower bound where more is better, else an upper one."""
+    return value >= goal if METRICS[metric] else value <= goal
+
+
 class Ratio:
     """Ours over theirs, one figure a round; `better`: how many times better ours is."""
 
@@ -55,5 +61,4 @@ class Ratio:
                                      else (float("nan"),) * 2)
 
     def meets(self, goal):
-        """A goal is a lower bound where more is better, else an upper one."""
-        return self.median >= goal if METRICS[self.metric] else self.median <= goal
+        return meets(self.median, goal, self.metric)

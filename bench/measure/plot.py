@@ -27,6 +27,8 @@ def _group(row, y):
     longest = max(max(list_) for list_ in values.values()) or 1
     scale = (WIDTH - LEFT - 110) / longest
     better = "more is better" if METRICS[metric] else "less is better"
+    if "limit" in row["contenders"][row["ours"]]:
+        better += f", goal {row['contenders'][row['ours']]['limit']:,}"
     out = [f'<text x="10" y="{y + 11}" font-weight="bold">{escape(row["work"])} '
            f'({metric}, {better})</text>']
     y += BAR + 4

@@ -4,10 +4,11 @@ import json
 import os
 
 from measure import machine, plot
-from measure.compare import METRICS, Ratio, median
+from measure.compare import METRICS, Ratio, median, meets
 
 UNITS = {"iops": "/s", "bytes_per_second": "MB/s", "latency_us": "us", "p99_us": "us",
-         "cpu_us": "us CPU", "ns": "ns", "ms": "ms", "bytes": "bytes"}
+         "cpu_us": "us CPU", "ns": "ns", "ms": "ms", "bytes": "bytes",
+         "cpu_percent": "% of a core"}
 OURS = "atoll"
 
 
@@ -19,6 +20,10 @@ def shown(value, metric):
     return f"{value:,.{digits}f} {UNITS[metric]}".strip()
 
 
+def sign(metric):
+    return ">=" if METRICS[metric] else "<="
+
+
 class Report:
     """Rows are (what was done, by whose side, what was measured), each with its ratios."""
 
@@ -27,8 +32,9 @@ class Report:
         self.facts = machine.facts(folder)
         self.rows = []
 
-    def add(self, work, samples, metric="iops", goals=None, ours=OURS):
-        """samples: contender -> samples; goals: contender -> the ratio that is wanted."""
+    def add(self, work, samples, metric="iops", goals=None, ours=OURS, limit=None):
+        """samples: contender -> samples; goals: contender -> the ratio that is wanted; limit: what
+        is wanted of our own median, whoever else is there."""
         goals = goals or {}
         row = {"work": work, "metric": metric, "ours": ours, "contenders": {}}
         for name, list_ in samples.items():
@@ -41,6 +47,9 @@ class Report:
                 if name in goals:
                     entry["goal"] = goals[name]
                     entry["met"] = ratio.meets(goals[name])
+            elif limit is not None:
+                entry["limit"] = limit
+                entry["met"] = meets(entry["median"][metric], limit, metric)
             row["contenders"][name] = entry
         self.rows.append(row)
         print(self.text_of(row), flush=True)
@@ -52,6 +61,9 @@ class Report:
         extra = f", {shown(own['cpu_us'], 'cpu_us')}" if "cpu_us" in own and metric != "cpu_us" \
             else ""
         lines = [f"\n{row['work']}: {row['ours']} {shown(own[metric], metric)}{extra}"]
+        if "limit" in ours:
+            lines[0] += (f"   goal {sign(metric)} {shown(ours['limit'], metric)}: "
+                         f"{'met' if ours['met'] else 'MISSED'}")
         for name, entry in row["contenders"].items():
             if name == row["ours"]:
                 continue
@@ -61,8 +73,8 @@ class Report:
             if "cpu_us" in entry["median"] and metric != "cpu_us":
                 line += f"   {shown(entry['median']['cpu_us'], 'cpu_us')}"
             if "goal" in entry:
-                sign = ">=" if METRICS[metric] else "<="
-                line += f"   goal {sign} {entry['goal']}: {'met' if entry['met'] else 'MISSED'}"
+                line += (f"   goal {sign(metric)} {entry['goal']}: "
+                         f"{'met' if entry['met'] else 'MISSED'}")
             lines.append(line)
         return "\n".join(lines)
 
@@ -89,13 +101,21 @@ def summary(folder):
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             result = json.load(file)
         for row in result["rows"]:
-            own = shown(row["contenders"][row["ours"]]["median"][row["metric"]], row["metric"])
-            for contender, entry in row["contenders"].items():
-                if "goal" not in entry:
-                    continue
-                ratio, sign = entry["ratio"], ">=" if METRICS[row["metric"]] else "<="
-                lines.append(f"| {result['area']}: {row['work']} | {own} | {contender} | "
-                             f"{ratio['median']:.2f} ({ratio['lowest']:.2f} to "
-                             f"{ratio['highest']:.2f}) | {sign} {entry['goal']}"
-                             f"{'' if entry['met'] else ', missed'} |")
+            lines += _summary_of(f"{result['area']}: {row['work']}", row)
     return "\n".join(lines) + "\n"
+
+
+def _summary_of(work, row):
+    """A line for each goal of a row."""
+    metric = row["metric"]
+    own = shown(row["contenders"][row["ours"]]["median"][metric], metric)
+    for contender, entry in row["contenders"].items():
+        if "met" not in entry:
+            continue
+        if "limit" in entry:
+            against, ratio, goal = "", "", shown(entry["limit"], metric)
+        else:
+            against, goal = contender, entry["goal"]
+            ratio = "{median:.2f} ({lowest:.2f} to {highest:.2f})".format(**entry["ratio"])
+        missed = "" if entry["met"] else ", missed"
+        yield f"| {work} | {own} | {against} | {ratio} | {sign(metric)} {goal}{missed} |"
