@@ -185,8 +185,12 @@ TEST_P(LocalVolumeTest, AClientThatDiesHoldsNothing) {
   EXPECT_TRUE(shrunk);
 }
 
-TEST_P(LocalVolumeTest, AComposerOrAStoreThatIsReplacedIsAPause) {
-  if (!is_isolated()) GTEST_SKIP() << "of an isolated node only";
+/// Only an isolated node has peers of its own to replace.
+class LocalVolumeOfPeersTest : public LocalVolumeTest {};
+INSTANTIATE_TEST_SUITE_P(Placements, LocalVolumeOfPeersTest, ::testing::Values("isolated"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(LocalVolumeOfPeersTest, AComposerOrAStoreThatIsReplacedIsAPause) {
   Start();
   Ok({"volume", "create", "v", "--size", "4M"});
   auto client = Connect("v");
