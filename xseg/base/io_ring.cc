@@ -12,7 +12,8 @@ namespace atl {
 
 IoRing::IoRing(unsigned entries) {
   io_uring_params params{};
-  params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN;
+  params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
+                 IORING_SETUP_TASKRUN_FLAG;
   params.cq_entries = entries * 4;
   int error = io_uring_queue_init_params(entries, &ring_, &params);
   if (error == -EINVAL) {  // A kernel before 6.0 knows no SINGLE_ISSUER.
@@ -62,9 +63,16 @@ size_t IoRing::Reap() {
   return count;
 }
 
+// COOP_TASKRUN: completions are run when this thread enters the kernel; TASKRUN_FLAG says when
+// there are some. Who looks often has to enter seldom.
+bool IoRing::WantsKernel() const {
+  constexpr unsigned kSomethingToRun = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+  if (io_uring_sq_ready(&ring_) > 0 || (ring_.flags & IORING_SETUP_TASKRUN_FLAG) == 0) return true;
+  return (__atomic_load_n(ring_.sq.kflags, __ATOMIC_ACQUIRE) & kSomethingToRun) != 0;
+}
+
 size_t IoRing::SubmitAndReap() {
-  // COOP_TASKRUN: completions are run when this thread enters the kernel.
-  io_uring_submit_and_get_events(&ring_);
+  if (WantsKernel()) io_uring_submit_and_get_events(&ring_);
   return Reap();
 }
 

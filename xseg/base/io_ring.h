@@ -134,6 +134,7 @@ class IoRing {
     return Operation<Prepare>(this, prepare);
   }
   io_uring_sqe* NextEntry();
+  bool WantsKernel() const;
   size_t Reap();
 
   io_uring ring_;
