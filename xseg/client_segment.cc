@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "xseg/client_segment.h"
 
+#include <fcntl.h>
+
 #include <cstring>
 
 #include "xseg/base/crc32c.h"
@@ -74,6 +76,11 @@ Result<std::unique_ptr<ClientSegment>> ClientSegment::Attach(Fd memory) {
 Status ClientSegment::Map() {
   ASSIGN_OR_RETURN(mapping_, Mapping::Map(memory_.get(), total_bytes_, Access::kReadWrite));
   return {};
+}
+
+void ClientSegment::GiveBack() const {
+  (void)fallocate(memory_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                  static_cast<off_t>(total_bytes_));
 }
 
 ClientRings& ClientSegment::rings() const {

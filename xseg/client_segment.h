@@ -83,6 +83,8 @@ class ClientSegment {
 
   const ClientGeometry& geometry() const { return geometry_; }
   int memory_fd() const { return memory_.get(); }
+  // Gives its memory back, also if the client keeps the file.
+  void GiveBack() const;
   ClientRings& rings() const;
   std::span<SlotRecord> slots() const;
   MutSpan area() const { return {mapping_.data() + area_at_, mapping_.size() - area_at_}; }

@@ -60,6 +60,8 @@ Result<std::unique_ptr<ClientSession>> ClientSession::Create(const Options& opti
 
 ClientSession::~ClientSession() {
   CHECK(in_service_ == 0) << "a client's session ends while its requests are in service";
+  // Who has ended, or is cut off, reads no more answers, and may keep the file for ever.
+  if (!broken_.ok()) segment_->GiveBack();
   // The client hears of it now, even if a ring still holds a reference to the descriptor.
   if (bell_.valid()) shutdown(bell_.get(), SHUT_RDWR);
 }
@@ -196,9 +198,8 @@ bool ClientSession::PrepareSleep() {
   return false;
 }
 
-void ClientSession::Woken() {
-  AnnounceAwake(segment_->rings().server);
-  quiet_polls_ = kQuietPollsPerLook;  // It may have been the client's end.
-}
+void ClientSession::HungUp() { quiet_polls_ = kQuietPollsPerLook; }
+
+void ClientSession::Woken() { AnnounceAwake(segment_->rings().server); }
 
 }  // namespace atl

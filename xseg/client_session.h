@@ -85,6 +85,9 @@ class ClientSession {
 
   bool PrepareSleep();
   void Woken();
+  // The bell's other end was closed, as far as somebody who watches it has heard: the next Poll
+  // looks. Without being told Poll finds out by itself, but only after many.
+  void HungUp();
   int doorbell_fd() const { return bell_.get(); }
 
  private:

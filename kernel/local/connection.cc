@@ -40,8 +40,8 @@ Facts FactsOf(const DeviceInfo& info) {
 Connection::Connection(const Shared& shared, Fd socket)
     : shared_(shared), socket_(std::move(socket)), greeting_alarm_(shared.executor) {}
 
-Task<void> Connection::Run(Status refused) {
-  const Status agreed = co_await Negotiate(std::move(refused));
+Task<void> Connection::Run() {
+  const Status agreed = co_await Negotiate();
   if (agreed.ok()) {
     co_await Serve();
   } else if (!stopping_) {
@@ -52,13 +52,24 @@ Task<void> Connection::Run(Status refused) {
   if (device_) co_await device_->Close();
   device_.reset();
   socket_.Close();
+  if (is_served_) --*shared_.served;
 }
 
-Task<Status> Connection::Negotiate(Status refused) {
+Status Connection::TakePlace() {
+  if (*shared_.served >= shared_.limits.max_clients) {
+    return {Code::kLimit,
+            fmt::format("{} local clients are connected, which is the most", *shared_.served)};
+  }
+  ++*shared_.served;
+  is_served_ = true;
+  return {};
+}
+
+Task<Status> Connection::Negotiate() {
   auto wish = co_await ReceiveWish();
   CO_RETURN_IF_ERROR(wish.status());
   // Only now: who is answered before it has said everything may hear nothing but the hang-up.
-  CO_RETURN_IF_ERROR(refused);
+  CO_RETURN_IF_ERROR(TakePlace());
   CO_RETURN_IF_ERROR(co_await Open(*std::move(wish)));
   ClientSession::Options options;
   options.geometry = shared_.limits.geometry;
@@ -122,6 +133,8 @@ Task<void> Connection::Serve() {
   }
   session_.reset();
 }
+
+void Connection::CutOff() { shutdown(socket_.get(), SHUT_RDWR); }
 
 void Connection::FinishSoon() {
   stopping_ = true;

@@ -33,17 +33,21 @@ class Connection {
     Atoll* atoll;
     nbd::StatsTable* stats;
     Limits limits;
+    uint32_t* served;  // How many have got through their greeting.
   };
   Connection(const Shared& shared, Fd socket);
 
-  // Once; everything of this client is over when it ends. `refused`, unless ok, is all that the
-  // client gets.
-  Task<void> Run(Status refused);
+  // Once; everything of this client is over when it ends.
+  Task<void> Run();
   // Nothing further is begun; what the device has begun is answered.
   void FinishSoon();
+  bool is_served() const { return is_served_; }
+  // Still in its greeting: there is no room to wait for it.
+  void CutOff();
 
  private:
-  Task<Status> Negotiate(Status refused);
+  Task<Status> Negotiate();
+  Status TakePlace();
   Task<Result<Wish>> ReceiveWish();
   Task<Status> Open(Wish wish);
   Task<void> WatchGreeting();
@@ -57,6 +61,7 @@ class Connection {
   std::unique_ptr<Device> device_;
   std::unique_ptr<ClientSession> client_;
   std::optional<Session> session_;
+  bool is_served_ = false;
   bool stopping_ = false;
 };
 

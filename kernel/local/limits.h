@@ -16,6 +16,8 @@ namespace atl::local {
 // Reads and writes up to this are done as soon as they are seen; longer ones would hold up what is
 // behind them, and are a coroutine each.
 inline constexpr uint64_t kMostAtOnce = 64 * kKiB;
+// How much one session does at once before others have their turn: about 100 us.
+inline constexpr uint64_t kTurnBytes = kMiB;
 // How often a session looks for further requests before all others have their turn.
 inline constexpr int kLooksInATurn = 4;
 

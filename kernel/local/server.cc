@@ -65,26 +65,36 @@ Task<void> LocalServer::Accept() {
   }
 }
 
-// One too many is told so, unless there are as many again of those.
 void LocalServer::Admit(Fd socket) {
-  const size_t most = options_.limits.max_clients;
-  if (stopping_ || connections_.size() >= 2 * most) return;
-  Status refused;
-  if (connections_.size() >= most) {
-    refused = Status(Code::kLimit, fmt::format("{} local clients are connected, which is the most",
-                                               connections_.size()));
-  }
-  const Connection::Shared shared{
-      .executor = executor_, .atoll = atoll_, .stats = &stats_, .limits = options_.limits};
-  tasks_.Run(Serve(std::make_unique<Connection>(shared, std::move(socket)), std::move(refused)));
+  if (stopping_) return;
+  MakeRoom();
+  const Connection::Shared shared{.executor = executor_,
+                                  .atoll = atoll_,
+                                  .stats = &stats_,
+                                  .limits = options_.limits,
+                                  .served = &served_};
+  tasks_.Run(Serve(std::make_unique<Connection>(shared, std::move(socket))));
 }
 
-Task<void> LocalServer::Serve(std::unique_ptr<Connection> connection, Status refused) {
+// As many may be in their greeting as may be served; then the one goes that has been longest.
+void LocalServer::MakeRoom() {
+  size_t greeting = 0;
+  Connection* oldest = nullptr;
+  for (const auto& [number, connection] : connections_) {
+    if (connection->is_served()) continue;
+    if (oldest == nullptr) oldest = connection;
+    ++greeting;
+  }
+  if (greeting >= options_.limits.max_clients) oldest->CutOff();
+}
+
+Task<void> LocalServer::Serve(std::unique_ptr<Connection> connection) {
   // A local, since a parameter would live until somebody destroys the frame.
   const std::unique_ptr<Connection> mine = std::move(connection);
-  connections_.insert(mine.get());
-  co_await mine->Run(std::move(refused));
-  connections_.erase(mine.get());
+  const uint64_t number = accepted_++;
+  connections_.emplace(number, mine.get());
+  co_await mine->Run();
+  connections_.erase(number);
 }
 
 Task<void> LocalServer::Stop(StopMode) {
@@ -92,7 +102,7 @@ Task<void> LocalServer::Stop(StopMode) {
   if (!stopping_) {
     stopping_ = true;
     shutdown(listener_->fd(), SHUT_RDWR);  // Wakes who waits in accept.
-    for (Connection* connection : connections_) connection->FinishSoon();
+    for (const auto& [number, connection] : connections_) connection->FinishSoon();
   }
   co_await tasks_.Join();
   if (stopped_) co_return;

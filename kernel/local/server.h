@@ -19,9 +19,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,14 +57,17 @@ class LocalServer final : public FrontEnd {
   Task<Result<nbd::UnixListener>> Listen();
   Task<void> Accept();
   void Admit(Fd socket);
-  Task<void> Serve(std::unique_ptr<Connection> connection, Status refused);
+  void MakeRoom();
+  Task<void> Serve(std::unique_ptr<Connection> connection);
 
   Executor* executor_;
   Atoll* atoll_;
   ServerOptions options_;
   nbd::StatsTable stats_;
   std::optional<nbd::UnixListener> listener_;
-  std::set<Connection*> connections_;
+  std::map<uint64_t, Connection*> connections_;  // In the order in which they came.
+  uint64_t accepted_ = 0;
+  uint32_t served_ = 0;
   bool started_ = false;
   bool stopping_ = false;
   bool stopped_ = false;

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernel/local/limits.h"
-
 namespace atl::local {
 
 Session::Session(const Parts& parts)
@@ -28,7 +26,8 @@ void Session::FinishSoon() {
 bool Session::Poll() {
   if (!end_.ok() || stopping_) return false;
   bool any = false;
-  for (int looks = 0; looks < kLooksInATurn; ++looks) {
+  turn_bytes_ = 0;
+  for (int looks = 0; looks < kLooksInATurn && !IsTurnOver(); ++looks) {
     bool more = false;
     looked_ns_ = 0;
     end_ = parts_.client->Poll(on_request_, &more);
@@ -79,6 +78,7 @@ void Session::Begin(ClientRequest request) {
     Count(request.op(), 0, true, looked_ns_);
     Answer(std::move(request), call.status());
   } else if (DoAtOnce(*call)) {
+    turn_bytes_ += call->range.length;
     Count(call->op, call->range.length, false, looked_ns_);
     parts_.client->Respond(std::move(request), Code::kOk, 0);
   } else {
@@ -88,7 +88,7 @@ void Session::Begin(ClientRequest request) {
 }
 
 bool Session::DoAtOnce(const Call& call) {
-  if (call.range.empty() || call.range.length > kMostAtOnce) return false;
+  if (call.range.empty() || call.range.length > kMostAtOnce || IsTurnOver()) return false;
   if (!call.is_inside(parts_.device->info().size)) return false;
   if (call.op == kOpRead) return parts_.device->TryRead(call.range.offset, call.buffer);
   if (call.op != kOpWrite) return false;
@@ -96,6 +96,7 @@ bool Session::DoAtOnce(const Call& call) {
 }
 
 Task<void> Session::Serve(ClientRequest request, Call call, int64_t began_ns) {
+  if (IsTurnOver()) co_await Yield{};
   const Status status = co_await Do(call);
   --parts_.stats->in_flight;
   Count(call.op, call.range.length, !status.ok(), began_ns);

@@ -19,6 +19,7 @@
 #include <cstdint>
 
 #include "kernel/local/call.h"
+#include "kernel/local/limits.h"
 #include "kernel/nbd/pace.h"
 #include "kernel/nbd/stats.h"
 #include "kernel/nbd/waiting.h"
@@ -53,6 +54,7 @@ class Session final : private Poller {
   bool PrepareSleep() override;
   void Woken() override;
   int doorbell_fd() const override { return parts_.client->doorbell_fd(); }
+  void HungUp() override { parts_.client->HungUp(); }
 
   void Begin(ClientRequest request);
   bool DoAtOnce(const Call& call);
@@ -61,6 +63,7 @@ class Session final : private Poller {
   void Answer(ClientRequest&& request, const Status& status);
   void Count(uint16_t op, uint64_t length, bool failed, int64_t began_ns);
   bool KeepsLooking();
+  bool IsTurnOver() const { return turn_bytes_ >= kTurnBytes; }
 
   Parts parts_;
   const ClientSession::OnRequest on_request_;
@@ -69,6 +72,7 @@ class Session final : private Poller {
   bool stopping_ = false;
 
   nbd::Pace pace_;
+  uint64_t turn_bytes_ = 0;  // What was done at once in this turn.
   int64_t looked_ns_ = 0;
   int64_t looks_until_ns_ = 0;  // 0: nothing is being waited for.
   int64_t sleeps_from_ns_ = 0;

@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include "kernel/nbd/listener.h"
+
 namespace atl::nbd {
 
 Connection::Connection(const Shared& shared, Fd socket)
@@ -26,6 +28,7 @@ Task<void> Connection::Run() {
   handshake_alarm_.Cancel();
   while (watching_) co_await watch_ended_;
   if (agreed) {
+    TuneForReplies(socket_.get());
     const auto stats = shared_.stats->Use(export_name_);
     session_.emplace(Session::Parts{.executor = shared_.executor,
                                     .socket = socket_.get(),
@@ -35,7 +38,8 @@ Task<void> Connection::Run() {
                                     .limits = shared_.limits,
                                     .detect_zeroes = shared_.detect_zeroes,
                                     .stats = stats.get(),
-                                    .watch = shared_.watch});
+                                    .watch = shared_.watch,
+                                    .linger = shared_.linger});
     if (stopping_) session_->FinishSoon();
     co_await session_->Run();
     session_.reset();

@@ -33,6 +33,7 @@ class Connection final : public BufferHolder {
     Catalog* catalog;
     StatsTable* stats;
     BufferWatch* watch;
+    Linger* linger;
     ConnectionLimits limits;
     bool detect_zeroes = false;
   };

@@ -63,8 +63,8 @@ inline constexpr int kSendBufferBytes = 2 * kMiB;
 // counts as so many bytes more.
 inline constexpr uint64_t kTurnBytes = kMiB;
 inline constexpr uint64_t kTurnBytesOfRequest = 8 * kKiB;
-// How often a reply that has to be copied, and finds no room for it, looks again.
-inline constexpr int64_t kLookForBufferNs = kMillisecond;
+// Bytes of replies that are sent, if the socket takes them, before others have their turn.
+inline constexpr uint64_t kMostSentAtOnce = 2 * kMiB;
 // Pieces of one sendmsg; the kernel's own limit is 1024.
 inline constexpr size_t kMaxSendPieces = 512;
 

@@ -128,19 +128,24 @@ void TuneClientSocket(int fd) {
   int domain = AF_UNIX;
   socklen_t length = sizeof(domain);
   getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
-  if (domain == AF_UNIX) {
-    // Beyond the system's limit only for who may; others get as much as it allows.
-    const int bytes = kSendBufferBytes;
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) == 0) return;
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-    return;
-  }
+  if (domain == AF_UNIX) return;
   const int one = 1, idle_s = 60, interval_s = 15, probes = 4;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+}
+
+void TuneForReplies(int fd) {
+  int domain = AF_INET;
+  socklen_t length = sizeof(domain);
+  getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
+  if (domain != AF_UNIX) return;  // TCP sizes its buffers itself.
+  // Beyond the system's limit only for who may; others get as much as it allows.
+  const int bytes = kSendBufferBytes;
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) == 0) return;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 }
 
 }  // namespace atl::nbd

@@ -43,5 +43,7 @@ uint16_t PortOf(const Fd& listener);
 
 // No delay for small replies, and a dead host is noticed in minutes. Nothing on a Unix socket.
 void TuneClientSocket(int fd);
+// Of one that has got through its handshake: kSendBufferBytes.
+void TuneForReplies(int fd);
 
 }  // namespace atl::nbd

@@ -114,12 +114,20 @@ void SendQueue::Push(Reply* reply) {
   last_ = reply;
 }
 
+void SendQueue::Remove(Reply* reply) {
+  CHECK(!HasBegun(reply));
+  Reply* before = nullptr;
+  for (Reply* one = first_; one != reply; one = one->next_) before = one;
+  (before != nullptr ? before->next_ : first_) = reply->next_;
+  if (last_ == reply) last_ = before;
+  reply->next_ = nullptr;
+}
+
 size_t SendQueue::Gather(std::span<iovec> out) const {
   size_t count = 0;
   size_t index = piece_;
   size_t skip = sent_;
-  for (const Reply* reply = first_; reply != nullptr && !reply->held_;
-       reply = reply->next_, index = 0) {
+  for (const Reply* reply = first_; reply != nullptr; reply = reply->next_, index = 0) {
     for (; index < reply->pieces_.size(); ++index, skip = 0) {
       if (count == out.size()) return count;
       const ConstSpan bytes = reply->piece(index).subspan(skip);

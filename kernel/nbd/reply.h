@@ -44,8 +44,6 @@ class Reply {
   void AddError(uint64_t cookie, Error error, std::string_view text);
   void AddBlockStatus(uint64_t cookie, uint32_t context, std::span<const StatusDescriptor> extents);
 
-  // Nothing of it, nor of what is behind it, is sent meanwhile.
-  void Hold(bool held) { held_ = held; }
   // The bytes of the one AddData or AddSimple are `data` now, as many as before.
   void ReplaceData(ConstSpan data);
 
@@ -70,7 +68,6 @@ class Reply {
 
   Bytes head_;
   std::vector<Piece> pieces_;
-  bool held_ = false;
   Reply* next_ = nullptr;
 };
 
@@ -85,8 +82,9 @@ class SendQueue {
   void ForEach(F visit) const {
     for (Reply* reply = first_; reply != nullptr; reply = reply->next_) visit(reply);
   }
-  // Points `out` to what is to be sent next; returns how many entries were filled, none if the
-  // first reply is held.
+  // It is in the queue, and has not begun.
+  void Remove(Reply* reply);
+  // Points `out` to what is to be sent next; returns how many entries were filled.
   size_t Gather(std::span<iovec> out) const;
   // `bytes` of what Gather gave have been sent: calls done(Reply*) for each reply that ended.
   template <typename F>

@@ -50,6 +50,7 @@ Task<Status> NbdServer::Start() {
     tcp_.emplace(*std::move(listener));
   }
   started_ = true;
+  linger_.emplace(executor_);
   if (unix_) tasks_.Run(AcceptFrom(unix_->fd()));
   if (tcp_) tasks_.Run(AcceptFrom(tcp_->get()));
   co_return OkStatus();
@@ -90,6 +91,7 @@ void NbdServer::Admit(Fd socket) {
                                   .catalog = &catalog_,
                                   .stats = &stats_,
                                   .watch = &watch_,
+                                  .linger = &*linger_,
                                   .limits = options_.limits.connection,
                                   .detect_zeroes = options_.detect_zeroes};
   tasks_.Run(Serve(std::make_unique<Connection>(shared, std::move(socket))));
@@ -133,6 +135,7 @@ Task<void> NbdServer::Stop(StopMode mode) {
   if (stopped_) co_return;
   stopped_ = true;
   co_await watch_.Close();
+  linger_.reset();
   unix_.reset();
   tcp_.reset();
 }

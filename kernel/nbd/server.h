@@ -29,6 +29,7 @@
 #include "kernel/nbd/catalog.h"
 #include "kernel/nbd/connection.h"
 #include "kernel/nbd/limits.h"
+#include "kernel/nbd/linger.h"
 #include "kernel/nbd/listener.h"
 #include "kernel/nbd/stats_table.h"
 #include "xseg/base/executor.h"
@@ -72,6 +73,7 @@ class NbdServer final : public FrontEnd {
   Catalog catalog_;
   StatsTable stats_;
   BufferWatch watch_;
+  std::optional<Linger> linger_;  // While it runs.
   std::optional<UnixListener> unix_;
   std::optional<Fd> tcp_;
   std::set<Connection*> connections_;

@@ -44,32 +44,34 @@ Task<void> Session::Receive() {
     looked = step.kind == RequestReader::Step::kBeyond;
     switch (step.kind) {
       case RequestReader::Step::kBeyond:
-        co_await Settle();
+        Settle();
         (void)co_await parts_.device->Refresh();
         continue;
       case RequestReader::Step::kMore:
-        co_await Settle();
+        Settle();
         if (!co_await Fill()) co_return;
         continue;
       case RequestReader::Step::kDisconnect:
-        co_return co_await Settle();
+        Settle();
+        co_return;
       case RequestReader::Step::kNonsense:
+        Settle();
         broken_ = true;
-        co_return co_await Settle();
+        co_return;
       case RequestReader::Step::kExecute:
         if (!ServeAtOnce(step)) break;
-        if (IsTurnOver(step.request)) {
-          co_await Settle();
+        if (IsTurnOver(step.request.length + kTurnBytesOfRequest)) {
+          Settle();
           co_await Yield{};
         }
         continue;
       case RequestReader::Step::kRefuse:
         break;
     }
-    co_await Settle();
+    Settle();
     if (!co_await Begin(step)) co_return;
   }
-  co_await Settle();
+  Settle();
 }
 
 Task<bool> Session::Begin(const RequestReader::Step& step) {
@@ -100,26 +102,35 @@ bool Session::ServeAtOnce(const RequestReader::Step& step) {
   const bool writes = request.type == kCmdWrite;
   if (request.length == 0 || (!writes && request.type != kCmdRead)) return false;
   if (writes && step.payload.size() != request.length) return false;
-  if (broken_ || !HasRoom(request.length)) return false;
-  if (writes && views_ > 0) SendNow();
-  if (writes && views_ > 0) return false;
+  if (broken_ || !HasRoom(request.length) || !IsWorthTrying()) return false;
+  if (writes && views_ > 0) Settle();
   Slot* slot = TakeSlot(request, request.length);
   const DeviceWriteOptions options{.fua = request.has(kCmdFlagFua),
                                    .detect_zeroes = parts_.detect_zeroes};
   if (!(writes ? parts_.device->TryWrite(request.offset, step.payload, options)
                : ReadAtOnce(slot))) {
     ReturnSlot(slot);
+    ++misses_;
     return false;
   }
+  misses_ = 0;
   if (writes) service_.AnswerDone(slot);
-  Count(slot, kOk);
+  if (!slot->viewed) Count(slot, kOk);
   queue_.Push(slot);
   return true;
 }
 
+// Some devices never do anything at once, and others not while something is going on.
+bool Session::IsWorthTrying() {
+  constexpr uint32_t kFewMisses = 32, kTryEach = 64;
+  if (misses_ < kFewMisses || misses_ % kTryEach == 0) return true;
+  ++misses_;
+  return false;
+}
+
 // Others are served, too, however much a client asks for at once.
-bool Session::IsTurnOver(const Request& request) {
-  turn_bytes_ += request.length + kTurnBytesOfRequest;
+bool Session::IsTurnOver(uint64_t bytes) {
+  turn_bytes_ += bytes;
   if (turn_bytes_ < kTurnBytes) return false;
   turn_bytes_ = 0;
   return true;
@@ -144,10 +155,11 @@ bool Session::ReadAtOnce(Slot* slot) {
   return true;
 }
 
-// Waits as long as Pace says, without the socket's help; 0 or less as of ReceiveNow.
+// Waits as long as Pace says, without the socket's help; 0 or less as of ReceiveNow. Not while
+// requests are with others, who may need this CPU.
 Task<int> Session::ReceiveSoon() {
   int got = ReceiveNow();
-  if (got >= 0) co_return got;
+  if (got != kNothingYet || in_flight_ > 0) co_return got;
   if (pace_.pause_ns() > 0) {
     co_await parts_.executor->Sleep(pace_.pause_ns());
     got = ReceiveNow();
@@ -164,18 +176,28 @@ Task<int> Session::ReceiveSoon() {
   co_return got;
 }
 
+// Until the socket rings; awake for some of the time, once there is nothing else to do.
+Task<int> Session::ReceiveLate() {
+  const MutSpan room = parts_.in->Room();
+  CHECK(!room.empty());
+  waits_late_ = true;
+  nothing_since_ns_ = in_flight_ == 0 ? parts_.executor->BootNs() : 0;
+  const int got = co_await parts_.executor->ring().Recv(parts_.socket, room);
+  waits_late_ = false;
+  if (got > 0) Received(got);
+  if (nothing_since_ns_ != 0) {
+    const int64_t waited_ns = received_ns_ - nothing_since_ns_;
+    if (std::exchange(lingered_, false)) pace_.OnSpin(waited_ns <= pace_.spin_ns());
+    pace_.OnSleep(waited_ns);
+  }
+  co_return got;
+}
+
 Task<bool> Session::Fill() {
   turn_bytes_ = 0;
   co_await Yield{};
   int got = co_await ReceiveSoon();
-  if (got == kNothingYet) {
-    const int64_t sleeps_from_ns = parts_.executor->BootNs();
-    const MutSpan room = parts_.in->Room();
-    CHECK(!room.empty());
-    got = co_await parts_.executor->ring().Recv(parts_.socket, room);
-    if (got > 0) Received(got);
-    pace_.OnSleep(received_ns_ - sleeps_from_ns);
-  }
+  if (got == kNothingYet) got = co_await ReceiveLate();
   // The other side may have closed only its own half; what it asked for is still sent.
   if (got < 0) broken_ = true;
   co_return got > 0;
@@ -211,6 +233,7 @@ Task<bool> Session::ReceivePayload(Slot* slot, ConstSpan first) {
     if (got <= 0) break;
     moved_bytes_ += static_cast<uint64_t>(got);
     rest = rest.subspan(static_cast<size_t>(got));
+    if (IsTurnOver(static_cast<uint64_t>(got))) co_await Yield{};
   }
   payload_stall_ns_ = 0;
   co_return rest.empty();
@@ -234,49 +257,39 @@ void Session::Finish(Slot* slot, Error error) {
   to_send_.Wake();
 }
 
-Task<void> Session::Settle() {
+void Session::Settle() {
   if (!queue_.empty() && pace_.WantsLook()) pace_.OnLook(HasUnreadReplies());
   SendNow();
-  if (views_ > 0 && !broken_) co_await CopyViews();
+  if (views_ > 0 && !broken_) CopyViews();
   if (!queue_.empty()) to_send_.Wake();
 }
 
-// What is before them in the queue goes on being sent.
-Task<void> Session::CopyViews() {
+void Session::CopyViews() {
   std::vector<Slot*> left;
   queue_.ForEach([&left](Reply* reply) {
     auto* slot = static_cast<Slot*>(reply);
-    if (!slot->viewed) return;
-    slot->Hold(true);
-    left.push_back(slot);
+    if (slot->viewed) left.push_back(slot);
   });
-  settling_ = true;
-  to_send_.Wake();
-  for (Slot* slot : left) {
-    co_await CopyView(slot);
-    slot->Hold(false);
-    to_send_.Wake();
-  }
-  settling_ = false;
+  for (Slot* slot : left) CopyView(slot);
 }
 
-Task<void> Session::CopyView(Slot* slot) {
+// Into memory of its own: the pool may be empty, and those who hold it may wait for this reply.
+void Session::CopyView(Slot* slot) {
   slot->viewed = false;
   --views_;
   const Request& request = slot->request;
-  // Not in the pool's line: what it waits for may lie in this queue, and be dropped with it.
-  while (!(slot->buffer = pool_.TryGet(request.length))) {
-    if (broken_) co_return;
-    co_await parts_.executor->Sleep(kLookForBufferNs);
-  }
-  const Status status = co_await parts_.device->Read(request.offset, slot->buffer.span());
-  if (status.ok()) {
-    slot->ReplaceData(slot->buffer.span());
+  slot->copy.resize(request.length);
+  if (parts_.device->TryRead(request.offset, slot->copy)) {
+    slot->ReplaceData(slot->copy);
+    Count(slot, kOk);
   } else if (queue_.HasBegun(slot)) {
-    broken_ = true;  // A success cannot be taken back.
+    // A success cannot be taken back, and what was there has gone within this turn.
+    broken_ = true;
     shutdown(parts_.socket, SHUT_RDWR);
   } else {
-    service_.Refuse(slot, ErrorOf(status, false), status.message());
+    queue_.Remove(slot);
+    slot->Clear();
+    Spawn(Execute(slot));
   }
 }
 
@@ -287,13 +300,15 @@ bool Session::HasUnreadReplies() const {
 }
 
 void Session::SendNow() {
-  while (!in_kernel_ && !broken_) {
+  uint64_t sent_now = 0;
+  while (!in_kernel_ && !broken_ && sent_now < kMostSentAtOnce) {
     msghdr message{};
     message.msg_iov = pieces_.data();
     message.msg_iovlen = queue_.Gather(pieces_);
     if (message.msg_iovlen == 0) return;
     const ssize_t sent = sendmsg(parts_.socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent > 0) {
+      sent_now += static_cast<uint64_t>(sent);
       Sent(static_cast<size_t>(sent));
     } else if (errno != EINTR) {
       // A view of what cannot be read any more: whoever copies it will hear why.
@@ -305,15 +320,18 @@ void Session::SendNow() {
 
 void Session::Sent(size_t bytes) {
   moved_bytes_ += bytes;
-  queue_.Advance(bytes, [this](Reply* reply) { ReturnSlot(static_cast<Slot*>(reply)); });
+  queue_.Advance(bytes, [this](Reply* reply) {
+    auto* slot = static_cast<Slot*>(reply);
+    if (slot->viewed) Count(slot, kOk);
+    ReturnSlot(slot);
+  });
 }
 
 Task<void> Session::Send() {
   while (true) {
     SendNow();
     if (!receiving_ && in_flight_ == 0) break;
-    // Nothing is dropped that is being copied.
-    if (broken_ && !settling_ && !queue_.empty()) {
+    if (broken_ && !queue_.empty()) {
       queue_.Drop([this](Reply* reply) { ReturnSlot(static_cast<Slot*>(reply)); });
       continue;
     }
@@ -356,17 +374,24 @@ Session::Slot* Session::TakeSlot(const Request& request, uint64_t cost) {
   slot->started_ns = received_ns_;
   held_bytes_ += cost;
   ++in_flight_;
+  parts_.linger->OnBegin();
   ++parts_.stats->in_flight;
   return slot;
 }
 
 void Session::ReturnSlot(Slot* slot) {
   if (std::exchange(slot->viewed, false)) --views_;
-  slot->Hold(false);
+  slot->copy = {};
   slot->buffer = {};
   slot->Clear();
   held_bytes_ -= slot->cost;
   --in_flight_;
+  parts_.linger->OnEnd();
+  if (in_flight_ == 0 && waits_late_) {
+    nothing_since_ns_ = parts_.executor->BootNs();
+    lingered_ = pace_.spin_ns() > 0;
+    if (lingered_) parts_.linger->Until(nothing_since_ns_ + pace_.spin_ns());
+  }
   --parts_.stats->in_flight;
   free_.push_back(slot);
   room_.Wake();

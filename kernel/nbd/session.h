@@ -13,7 +13,8 @@
 // ready meanwhile.
 //
 // A reply may point to the store's own memory (a *view*). That is right only until something else
-// runs, so such replies leave, or are copied, before anything is awaited or changed: Settle.
+// runs, so such replies leave, or are copied, before anything is awaited or changed: Settle. It
+// waits for nothing.
 //
 // It ends after NBD_CMD_DISC, the end of the stream, nonsense, a broken socket or FinishSoon, when
 // every request that had begun is done and, where the socket still works, its reply is sent. A
@@ -31,6 +32,7 @@
 
 #include "kernel/nbd/buffer_watch.h"
 #include "kernel/nbd/limits.h"
+#include "kernel/nbd/linger.h"
 #include "kernel/nbd/pace.h"
 #include "kernel/nbd/receive_buffer.h"
 #include "kernel/nbd/reply.h"
@@ -54,6 +56,7 @@ class Session final {
     bool detect_zeroes = false;
     ExportStats* stats;
     BufferWatch* watch;
+    Linger* linger;
   };
   explicit Session(const Parts& parts);
   Session(const Session&) = delete;
@@ -71,6 +74,7 @@ class Session final {
     int64_t started_ns = 0;
     uint64_t cost = 0;
     bool viewed = false;  // Its data is a view.
+    Bytes copy;           // Of what was one.
   };
 
   Task<void> Receive();
@@ -78,18 +82,20 @@ class Session final {
   Task<bool> Begin(const RequestReader::Step& step);
   bool ServeAtOnce(const RequestReader::Step& step);
   bool ReadAtOnce(Slot* slot);
-  bool IsTurnOver(const Request& request);
+  bool IsTurnOver(uint64_t bytes);
+  bool IsWorthTrying();
   Task<bool> Fill();
   Task<int> ReceiveSoon();
+  Task<int> ReceiveLate();
   // As recv: bytes, 0 at the end of the stream, kNothingYet or another negative errno.
   int ReceiveNow();
   void Received(int bytes);
   Task<bool> ReceivePayload(Slot* slot, ConstSpan first);
   // No view is left in the queue when it ends.
-  Task<void> Settle();
-  Task<void> CopyViews();
-  Task<void> CopyView(Slot* slot);
-  // As much as the socket takes now.
+  void Settle();
+  void CopyViews();
+  void CopyView(Slot* slot);
+  // As much as the socket takes now, and others need not wait for long.
   void SendNow();
   bool HasUnreadReplies() const;
   void Sent(size_t bytes);
@@ -117,11 +123,14 @@ class Session final {
   Waker to_send_;
   Waker send_ended_;
   uint32_t views_ = 0;       // Replies in the queue whose data is a view.
-  bool settling_ = false;    // Views are being copied.
   bool in_kernel_ = false;   // The sender's sendmsg is under way.
   uint64_t turn_bytes_ = 0;  // What was served at once since others had their turn.
+  uint32_t misses_ = 0;      // In a row: the device could not do it at once.
   int64_t received_ns_ = 0;
   Pace pace_;
+  bool waits_late_ = false;  // In ReceiveLate.
+  bool lingered_ = false;
+  int64_t nothing_since_ns_ = 0;  // There is nothing to do but to wait.
   bool receiving_ = true;
   bool sending_ = true;
   bool stopping_ = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "xseg/base/executor.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,13 +26,16 @@ int64_t ReadClock(clockid_t clock) {
 
 }  // namespace
 
-// Watches an eventfd, and drains it so that it can ring again. That it rang is all it says: the
-// turn of the loop that follows looks at everything.
+// Watches an eventfd or a socket, and drains it so that it can ring again. That it rang is all it
+// says: the turn of the loop that follows looks at everything.
 class Executor::Doorbell final : public IoRing::Completion {
  public:
-  Doorbell(IoRing* ring, int fd) : ring_(ring), fd_(fd) { ring_->PollForever(fd_, this); }
+  // `poller`, which may be null, until Remove.
+  Doorbell(IoRing* ring, int fd, Poller* poller) : ring_(ring), fd_(fd), poller_(poller) {
+    ring_->PollForever(fd_, this);
+  }
   int fd() const { return fd_; }
-  void OnComplete(int, uint32_t flags) override {
+  void OnComplete(int result, uint32_t flags) override {
     const bool ended = (flags & IORING_CQE_F_MORE) == 0;
     if (removed_) {
       gone_ = ended;
@@ -39,6 +43,7 @@ class Executor::Doorbell final : public IoRing::Completion {
     }
     uint64_t count;
     [[maybe_unused]] const ssize_t got = read(fd_, &count, sizeof(count));
+    if (result > 0 && (result & POLLHUP) != 0 && poller_ != nullptr) poller_->HungUp();
     if (ended) ring_->PollForever(fd_, this);
   }
   // The kernel holds a pointer to this, and a reference to the file, until the cancellation is
@@ -53,6 +58,7 @@ class Executor::Doorbell final : public IoRing::Completion {
  private:
   IoRing* ring_;
   int fd_;
+  Poller* poller_;
   bool removed_ = false;
   bool gone_ = false;
 };
@@ -61,7 +67,7 @@ class Executor::Doorbell final : public IoRing::Completion {
 class Executor::Wakeup final {
  public:
   explicit Wakeup(IoRing* ring)
-      : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), doorbell_(ring, fd_.get()) {
+      : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), doorbell_(ring, fd_.get(), nullptr) {
     CHECK(fd_.valid());
   }
   void Ring() const {
@@ -93,7 +99,7 @@ void Executor::AddPoller(Poller* poller) {
   pollers_.push_back(poller);
   std::erase_if(doorbells_, [](const auto& doorbell) { return doorbell->gone(); });
   if (poller->doorbell_fd() < 0) return;
-  doorbells_.push_back(std::make_unique<Doorbell>(&ring_, poller->doorbell_fd()));
+  doorbells_.push_back(std::make_unique<Doorbell>(&ring_, poller->doorbell_fd(), poller));
 }
 
 void Executor::RemovePoller(Poller* poller) {

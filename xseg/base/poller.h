@@ -18,6 +18,8 @@ class Poller {
   virtual void Woken() = 0;
   // Readable when rung; -1 if there is none.
   virtual int doorbell_fd() const = 0;
+  // Of a doorbell that is a socket: its other end was closed. Said once, before the next Poll.
+  virtual void HungUp() {}
 };
 
 }  // namespace atl

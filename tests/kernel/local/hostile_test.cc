@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +29,16 @@ uint64_t Seed() {
     return chosen;
   }();
   return seed;
+}
+
+blkcnt_t BlocksOf(const Fd& file) {
+  struct stat info;
+  CHECK(fstat(file.get(), &info) == 0);
+  return info.st_blocks;
+}
+bool IsGivenBack(const Fd& file) {
+  for (int i = 0; i < 10'000 && BlocksOf(file) > 0; ++i) usleep(1000);
+  return BlocksOf(file) == 0;
 }
 
 Fd RawConnect(const std::string& path) {
@@ -134,11 +145,20 @@ TEST_F(HostileLocalTest, WhoTakesTooLongIsCutOff) {
   ExpectUndisturbed();
 }
 
-TEST_F(HostileLocalTest, WhoOnlyConnectsKeepsNobodyOutForLong) {
+TEST_F(HostileLocalTest, WhoOnlyConnectsKeepsNobodyOut) {
   std::vector<Fd> sockets;
   for (int i = 0; i < 40; ++i) sockets.push_back(RawConnect(world_.socket()));
-  EXPECT_TRUE(world_.HasClients(1));
   EXPECT_TRUE(ReadsAs(*world_.Connect(), {8192, 4096}, 0x11));
+  EXPECT_TRUE(world_.HasClients(1));
+}
+
+TEST_F(HostileLocalTest, WhoKeepsItsMemoryKeepsNothingOfTheNodes) {
+  auto client = world_.Connect();
+  const Fd kept(dup(client->port().segment().memory_fd()));
+  ASSERT_TRUE(ReadsAs(*client, {8192, 4096}, 0x11));
+  EXPECT_GT(BlocksOf(kept), 0);
+  client.reset();
+  EXPECT_TRUE(IsGivenBack(kept));
 }
 
 TEST_F(HostileLocalTest, WhoDoesNotTakeItsSegmentIsForgotten) {
@@ -207,6 +227,17 @@ TEST_F(HostileLocalTest, WhoScribblesOverEverythingHarmsItselfOnly) {
 }
 
 // --- Deaths.
+
+// While the server still looks for more, and then sleeps; nobody wakes it by asking.
+TEST_F(HostileLocalTest, WhoEndsRightBehindAnAnswerIsNoticed) {
+  for (int i = 0; i < 200; ++i) {
+    auto client = world_.Connect();
+    const Fd kept(dup(client->port().segment().memory_fd()));
+    ASSERT_TRUE(ReadsAs(*client, {8192, 4096}, 0x11));
+    client.reset();
+    ASSERT_TRUE(IsGivenBack(kept)) << i;
+  }
+}
 
 TEST_F(HostileLocalTest, WhoDiesWhileItIsServedLeavesNothing) {
   world_.Delay(100 * kMillisecond);

@@ -110,6 +110,26 @@ TEST(SendQueue, GathersManyRepliesAtOnceAndStopsAtItsRoom) {
   EXPECT_TRUE(queue.empty());
 }
 
+TEST(SendQueue, LetsGoOfOneAndSendsTheOthers) {
+  for (size_t removed = 0; removed < 3; ++removed) {
+    SendQueue queue;
+    std::array<Reply, 4> replies;
+    for (uint64_t i = 0; i < 3; ++i) {
+      replies[i].AddSimple(i, kOk);
+      queue.Push(&replies[i]);
+    }
+    queue.Remove(&replies[removed]);
+    replies[3].AddSimple(3, kOk);
+    queue.Push(&replies[3]);
+    std::vector<Reply*> ended;
+    queue.Advance(3 * 16, [&](Reply* reply) { ended.push_back(reply); });
+    std::vector<Reply*> expected = {&replies[0], &replies[1], &replies[2], &replies[3]};
+    std::erase(expected, &replies[removed]);
+    EXPECT_EQ(ended, expected);
+    EXPECT_TRUE(queue.empty());
+  }
+}
+
 TEST(SendQueue, DropsAHalfSentReplyAndGoesOn) {
   SendQueue queue;
   Reply first, second;
