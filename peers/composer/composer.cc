@@ -218,10 +218,27 @@ Task<Status> Composer::DoWrite(uint64_t offset, ConstSpan data, bool fua) {
 }
 
 // Writes that must be durable and come together share the sync of a flush. One alone syncs itself,
-// as do all where a flush would have to sync much of others'.
-bool Composer::FlushIsCheaper() const {
+// as do all while a flush would have to sync much of others'; but that is dear only once.
+bool Composer::FlushIsCheaper() {
   constexpr uint64_t kMostUnsynced = 256;
-  return fua_writes_ > 1 && completed_ - synced_ <= kMostUnsynced;
+  if (fua_writes_ < 2) return false;
+  if (completed_ - synced_ <= kMostUnsynced) return true;
+  if (!cleaning_ && !closing_ && env_->BootNs() >= may_clean_ns_) {
+    cleaning_ = true;
+    background_.Run(Clean());
+  }
+  return false;
+}
+
+// Not all the time: what is written over and over need not be synced as often.
+Task<void> Composer::Clean() {
+  constexpr int64_t kPauses = 10;
+  co_await Yield{};
+  const int64_t began_ns = env_->BootNs();
+  (void)co_await Flush();  // Of a failure everybody hears.
+  const int64_t now_ns = env_->BootNs();
+  may_clean_ns_ = now_ns + kPauses * (now_ns - began_ns);
+  cleaning_ = false;
 }
 
 Task<Status> Composer::WriteHeld(uint64_t offset, ConstSpan data, bool fua, bool* durable) {
@@ -230,6 +247,7 @@ Task<Status> Composer::WriteHeld(uint64_t offset, ConstSpan data, bool fua, bool
   MapPieces pieces;
   CO_RETURN_IF_ERROR(co_await Translate(range, &pieces));
   if (pieces.size() == 1 && pieces[0].kind == PieceKind::kOwn) {
+    if (fua) co_await Yield{};  // The others of this turn are counted.
     *durable = fua && map_->IsBarriered(GrainsOf(range)) && !FlushIsCheaper();
     co_return co_await WriteOwn(offset, data, *durable);
   }

@@ -155,7 +155,8 @@ class Composer {
 
   // Inside of the gate, holding the range.
   Task<Status> WriteHeld(uint64_t offset, ConstSpan data, bool fua, bool* durable);
-  bool FlushIsCheaper() const;
+  bool FlushIsCheaper();
+  Task<void> Clean();
   Task<Status> FirstWrite(uint64_t offset, ConstSpan data, const MapPieces& pieces);
   Task<Status> WriteCompleted(uint64_t grain, uint64_t offset, ConstSpan data,
                               const MapPieces& pieces);
@@ -216,6 +217,8 @@ class Composer {
   uint64_t completed_ = 0;
   uint64_t synced_ = 0;
   uint32_t fua_writes_ = 0;  // Under way.
+  bool cleaning_ = false;    // A flush is under way for those that come.
+  int64_t may_clean_ns_ = 0;
 
   // One flush runs at a time; those that come before it has noted its position share it.
   struct FlushRound {
