@@ -96,6 +96,7 @@ enum class Op : uint16_t {
   kStoreRemoveRecord = 160,
   kStoreListRecords = 161,
   kStoreSweep = 162,
+  kStoreFolder = 163,
   kPeerHolds = 163,
   kPeerLeft = 164,
   // Maps, between peers of one node (peers/map_ops.h).

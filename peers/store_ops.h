@@ -199,6 +199,14 @@ struct StoreSweepOp {
   using Wire = WireRow<Op::kStoreSweep, ByteTotal, Repeat::kHarmless>;
   bool dry_run = false;
 };
+// Where another process of this host finds the bytes of blobs, as of BlobFolder; zeros: nowhere.
+struct StoreFolder {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+};
+struct StoreFolderOp {
+  using Wire = WireRow<Op::kStoreFolder, StoreFolder, Repeat::kHarmless>;
+};
 
 // Said by a peer to the supervisor, which tells the peer's successor if it dies: what it has taken,
 // before whoever wanted it hears of it, and what it has given up, after that. One of these: what a
@@ -226,7 +234,7 @@ using StoreOps =
            StoreListBlobsOp, StoreReserveOp, StoreAppendOp, StoreSyncLogOp, StoreReadLogOp,
            StoreTrimLogOp, StoreLogUsageOp, StoreRemoveLogOp, StoreListLogsOp, StorePutChunkOp,
            StoreGetChunkOp, StoreRemoveChunkOp, StoreListChunksOp, StoreGetRecordOp,
-           StoreSwapRecordOp, StoreRemoveRecordOp, StoreListRecordsOp, StoreSweepOp>;
+           StoreSwapRecordOp, StoreRemoveRecordOp, StoreListRecordsOp, StoreSweepOp, StoreFolderOp>;
 
 // --- Answers that usually need more room than a slot ---------------------------------------------
 
@@ -288,7 +296,10 @@ template <typename V> void Fields(V& v, RecordVersion& x) { v(x.version); }
 template <typename V> void Fields(V& v, ByteTotal& x) { v(x.bytes); }
 template <typename V> void Fields(V& v, ChunkContent& x) { v(x.bytes); }
 
+template <typename V> void Fields(V& v, StoreFolder& x) { v(x.device, x.inode); }
+
 template <typename V> void Fields(V&, StoreInfoOp&) {}
+template <typename V> void Fields(V&, StoreFolderOp&) {}
 template <typename V> void Fields(V&, StoreCapacityOp&) {}
 template <typename V> void Fields(V& v, StoreAdoptOp& x) { v(x.blob, x.wait_ns); }
 template <typename V> void Fields(V& v, StoreAdoptLogOp& x) { v(x.log, x.wait_ns); }

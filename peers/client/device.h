@@ -85,7 +85,7 @@ class Device {
     return false;
   }
   // The bytes where they lie, empty if that cannot be had. Only for system calls, and only until
-  // the caller suspends or calls any device again: see Store::TryView.
+  // the caller suspends or writes: see Store::TryView.
   virtual ConstSpan TryView(uint64_t offset, size_t length) { return {}; }
 
   // The range reads as zero afterwards and gives back its space. Any length.

@@ -47,6 +47,11 @@ class RpcClient {
   // The port of a peer. kUnavailable if it never ran, or has ended in order.
   Result<RpcTarget> Find(std::string_view port_name) const;
 
+  // Which of the processes that have had this port it is; another number once one was replaced.
+  uint32_t LifeOf(const RpcTarget& to) const {
+    return segment().port(to.port).LoadControl().incarnation;
+  }
+
   // `out` is filled by the other side, `in` is read by it; one of both at most.
   template <typename O>
   Task<Result<typename O::Wire::Reply>> Call(const RpcTarget& to, O op, ConstSpan in = {},

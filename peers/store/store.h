@@ -206,9 +206,9 @@ class Store {
   // As Write without any option.
   virtual bool TryWrite(const BlobId& blob, uint64_t offset, ConstSpan data) { return false; }
   // The bytes as they lie in the store's own memory: one copy less. Empty if it cannot give them.
-  // Until the caller suspends, or calls this store again, they are what Read would bring. They may
-  // only be handed to system calls: touching them may raise SIGBUS, for which a system call answers
-  // EFAULT, and then Read tells what is wrong.
+  // Until the caller suspends or writes they are what Read would bring, also while it asks for
+  // more. They may only be handed to system calls: touching them may raise SIGBUS, for which a
+  // system call answers EFAULT, and then Read tells what is wrong.
   virtual ConstSpan TryView(const BlobId& blob, uint64_t offset, size_t length) { return {}; }
 
   // --- Logs: journals and node blobs ------------------------------------------------------------

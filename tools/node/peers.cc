@@ -9,6 +9,7 @@
 #include "peers/mapper/remote/map_server.h"
 #include "peers/mapper/remote/remote_map.h"
 #include "peers/port_ops.h"
+#include "peers/store/file/file_store.h"
 #include "peers/store/remote/remote_store.h"
 #include "peers/store/remote/store_server.h"
 #include "peers/volumes/local_atoll.h"
@@ -30,11 +31,14 @@ Result<std::unique_ptr<PeerPort>> OpenPort(const PeerHost& host, const std::stri
   return PeerPort::Open(&host.executor, &host.segment, PortNameOf(peer), options);
 }
 
+enum class Reads : uint8_t { kAreAsked, kBeside };
+
 // All stores of the configuration, in its order.
-Task<Status> ConnectStores(const PeerHost& host, RpcClient* client, StoreSet* stores) {
+Task<Status> ConnectStores(const PeerHost& host, RpcClient* client, StoreSet* stores, Reads reads) {
   for (const StoreConfig& one : host.config.stores) {
     const std::string port = PortNameOf(StorePeer(one));
     CO_ASSIGN_OR_RETURN(auto store, co_await RemoteStore::Connect(client, port));
+    if (reads == Reads::kBeside) store->ReadBeside(host.executor, one.path);
     stores->Add(std::move(store));
     NoteRole(host.config, static_cast<StoreSlot>(stores->size() - 1), stores);
   }
@@ -87,6 +91,11 @@ class StorePeerProgram final : public Peer {
     CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, StorePeer(config_), kPeerBuffers));
     CO_ASSIGN_OR_RETURN(keeper_, SupervisorKeeper::Make(&port_->client()));
     server_ = std::make_unique<StoreServer>(store_.get(), keeper_.get());
+    // A filter wants to see each read, so this is of a bare one only.
+    if (const auto* file = dynamic_cast<const FileStore*>(store_.get())) {
+      const BlobFolder folder = file->folder();
+      server_->TellFolder({.device = folder.device, .inode = folder.inode});
+    }
     if (host_.heirloom) co_await server_->Inherit(host_.heirloom->holdings);
     port_->server().Add(StoreOps{}, server_.get());
     port_->server().Serve();
@@ -114,7 +123,7 @@ class MapperPeerProgram final : public Peer {
 
   Task<Status> Start() override {
     CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, kMapperPeer, kPeerBuffers));
-    CO_RETURN_IF_ERROR(co_await ConnectStores(host_, &port_->client(), &stores_));
+    CO_RETURN_IF_ERROR(co_await ConnectStores(host_, &port_->client(), &stores_, Reads::kAreAsked));
     const uint32_t life = port_->port().incarnation();
     server_ = std::make_unique<MapServer>(&maps_, stores_.size(), life);
     port_->server().Add(MapOps{}, server_.get());
@@ -141,7 +150,7 @@ class ComposerPeerProgram final : public Peer {
 
   Task<Status> Start() override {
     CO_ASSIGN_OR_RETURN(port_, OpenPort(host_, kComposerPeer, kPeerBuffers));
-    CO_RETURN_IF_ERROR(co_await ConnectStores(host_, &port_->client(), &stores_));
+    CO_RETURN_IF_ERROR(co_await ConnectStores(host_, &port_->client(), &stores_, Reads::kBeside));
     CO_ASSIGN_OR_RETURN(RpcTarget mapper, port_->client().Find(PortNameOf(kMapperPeer)));
     maps_ = std::make_unique<RemoteMapOpener>(&port_->client(), std::move(mapper));
     CO_RETURN_IF_ERROR(co_await MakeAtoll());
@@ -167,6 +176,7 @@ class ComposerPeerProgram final : public Peer {
       if (!status.ok()) spdlog::error("closing volumes: {}", status.ToString());
     }
     if (port_) co_await port_->server().Join();
+    for (StoreSlot slot = 0; slot < stores_.size(); ++slot) co_await stores_.at(slot).Close();
   }
 
  private:

@@ -4,6 +4,7 @@
 // copying. Any thread. Layout: layout.h.
 #pragma once
 
+#include <algorithm>
 #include <bitset>
 #include <optional>
 #include <vector>
@@ -16,6 +17,18 @@ namespace atl {
 inline constexpr uint64_t kBlobFileBytes = kTiB;
 inline constexpr size_t kMaxBlobFiles = kMaxVolumeSize / kBlobFileBytes;
 using BlobFileSet = std::bitset<kMaxBlobFiles>;
+
+// The part of [offset, offset + length) that lies in one file.
+struct FilePart {
+  uint32_t index;
+  uint64_t offset;  // In the file.
+  uint64_t length;
+};
+inline FilePart FirstPart(uint64_t offset, uint64_t length) {
+  const uint64_t in_file = offset % kBlobFileBytes;
+  return {static_cast<uint32_t>(offset / kBlobFileBytes), in_file,
+          std::min(length, kBlobFileBytes - in_file)};
+}
 
 // The blob's directory; kNotFound if there is none.
 Result<Dir> OpenBlobDir(const Dir& blobs, const BlobId& id);

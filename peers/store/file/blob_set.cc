@@ -4,32 +4,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "peers/store/file/direct_io.h"
 #include "peers/store/limits.h"
 
 namespace atl {
 namespace {
 
-// Whoever reads a file a few times is served faster without.
-constexpr uint32_t kViewsToMap = 64;
-
 Status Sealed(const Status& status) {
   if (status.code() != Code::kPermission) return status;
   return {Code::kFenced, std::string(status.message())};
-}
-
-// The part of [offset, offset + length) that lies in one file.
-struct FilePart {
-  uint32_t index;
-  uint64_t offset;  // In the file.
-  uint64_t length;
-};
-FilePart FirstPart(uint64_t offset, uint64_t length) {
-  const uint64_t in_file = offset % kBlobFileBytes;
-  return {static_cast<uint32_t>(offset / kBlobFileBytes), in_file,
-          std::min(length, kBlobFileBytes - in_file)};
 }
 
 }  // namespace
@@ -156,7 +143,8 @@ Task<Status> BlobSet::Remove(BlobId id) {
   co_return status;
 }
 
-void BlobSet::CloseAll() {
+Task<void> BlobSet::CloseAll() {
+  co_await views_.Join();
   adopted_.clear();
   table_.Clear();
 }
@@ -169,10 +157,18 @@ OpenFile* BlobSet::FindReadable(const BlobId& id, uint32_t index, const Adopted*
   return table_.Find({.blob = id, .index = index, .writable = false});
 }
 
+// Any thread.
+Status BlobSet::ChooseCache(int fd, const std::string& path) const {
+  if (!context_.direct || sys::SetDirect(fd) == 0) return {};
+  return PosixError(errno, "direct I/O on", path);
+}
+
 Task<Result<Pin>> BlobSet::OpenForReading(BlobId id, uint32_t index, const Adopted* mine) {
   const auto work = [this, id, index]() -> Result<std::optional<Fd>> {
     ASSIGN_OR_RETURN(const Dir dir, OpenBlobDir(context_.blobs, id));
-    return OpenBlobFileForReading(dir, index);
+    ASSIGN_OR_RETURN(std::optional<Fd> fd, OpenBlobFileForReading(dir, index));
+    if (fd) RETURN_IF_ERROR(ChooseCache(fd->get(), dir.path));
+    return fd;
   };
   CO_ASSIGN_OR_RETURN(std::optional<Fd> fd, co_await context_.executor.Offload(work));
   // Somebody may have been quicker.
@@ -187,7 +183,11 @@ Task<Result<Pin>> BlobSet::OpenForWriting(BlobId id, Adopted* mine, uint32_t ind
   if (OpenFile* file = table_.Find(key)) co_return Pin(file);
   co_await SyncOldest();
   const bool fresh = !mine->blob.files.test(index);
-  const auto work = [mine, index] { return OpenBlobFileForWriting(mine->blob, index); };
+  const auto work = [this, mine, index]() -> Result<Fd> {
+    ASSIGN_OR_RETURN(Fd fd, OpenBlobFileForWriting(mine->blob, index));
+    RETURN_IF_ERROR(ChooseCache(fd.get(), mine->path));
+    return fd;
+  };
   auto opened = co_await context_.executor.Offload(work);
   // It syncs the directory, and a disk that has refused that says so once.
   if (fresh && opened.code() == Code::kIo) (void)Poison(mine, opened.status());
@@ -215,7 +215,9 @@ Task<Status> BlobSet::Read(BlobId id, uint64_t offset, MutSpan out) {
     const MutSpan piece = out.first(part.length);
     if (file) {
       size_t got = 0;
-      const int error = co_await ReadFully(context_, file.fd(), part.offset, piece, &got);
+      const int error = context_.direct
+                            ? co_await ReadDirect(context_, file.fd(), part.offset, piece, &got)
+                            : co_await ReadFully(context_, file.fd(), part.offset, piece, &got);
       if (error != 0) {
         co_return PosixError(
             error, "read",
@@ -230,34 +232,26 @@ Task<Status> BlobSet::Read(BlobId id, uint64_t offset, MutSpan out) {
   }
 }
 
-// A short read is the end of the file, or of what the page cache has.
-bool BlobSet::TryRead(const BlobId& id, uint64_t offset, MutSpan out) {
-  if (context_.closed || !CheckIo(id, offset, out.size()).ok()) return false;
-  const FilePart part = FirstPart(offset, out.size());
-  if (part.length != out.size()) return false;
-  OpenFile* file = FindReadable(id, part.index, FindAdopted(id));
-  if (file == nullptr) return false;
-  const ssize_t got = sys::PreadCached(file->fd.get(), out, part.offset);
-  if (got != static_cast<ssize_t>(out.size())) return false;
-  if (file->view) file->view->NoteResident(part.offset, part.length);
-  return true;
+OpenFile* BlobSet::FindCached(const BlobId& id, uint64_t offset, size_t length, ByteRange* range) {
+  if (context_.direct || context_.closed || !CheckIo(id, offset, length).ok()) return nullptr;
+  const FilePart part = FirstPart(offset, length);
+  if (part.length != length) return nullptr;
+  *range = {part.offset, part.length};
+  return FindReadable(id, part.index, FindAdopted(id));
 }
 
-// A mapping is made for a file of which many views are wanted; where none can be, not again.
+bool BlobSet::TryRead(const BlobId& id, uint64_t offset, MutSpan out) {
+  ByteRange range;
+  OpenFile* file = FindCached(id, offset, out.size(), &range);
+  return file != nullptr && ReadCached(views_, file, range.offset, out);
+}
+
 ConstSpan BlobSet::TryView(const BlobId& id, uint64_t offset, size_t length) {
-  if (context_.closed || !CheckIo(id, offset, length).ok()) return {};
-  const FilePart part = FirstPart(offset, length);
-  if (part.length != length) return {};
-  OpenFile* file = FindReadable(id, part.index, FindAdopted(id));
+  ByteRange range;
+  OpenFile* file = FindCached(id, offset, length, &range);
   if (file == nullptr) return {};
-  if (file->view && !file->view->Covers(part.offset, length)) {
-    file->view.reset();
-    file->views_wanted = 0;
-  }
-  if (file->views_wanted < kViewsToMap && ++file->views_wanted == kViewsToMap) {
-    file->view = FileView::Make(file->fd.get());
-  }
-  return file->view ? file->view->Get(part.offset, length) : ConstSpan();
+  FileView* view = views_.Find(file, range);
+  return view != nullptr ? view->Get(range.offset, length) : ConstSpan();
 }
 
 Task<Result<std::vector<BlobExtent>>> BlobSet::Extents(BlobId id, ByteRange range) {
@@ -293,8 +287,12 @@ Task<Status> BlobSet::Write(BlobId id, uint64_t offset, ConstSpan data, WriteOpt
       CO_ASSIGN_OR_RETURN(file, co_await OpenForWriting(id, mine, part.index));
     }
     size_t done = 0;
-    const int error = co_await WriteFully(context_, file.fd(), part.offset, data.first(part.length),
-                                          options.data_sync, &done);
+    const ConstSpan piece = data.first(part.length);
+    const int error = context_.direct
+                          ? co_await WriteDirect(context_, mine->edges, file.fd(), part.offset,
+                                                 piece, options.data_sync, &done)
+                          : co_await WriteFully(context_, file.fd(), part.offset, piece,
+                                                options.data_sync, &done);
     MarkDirty(mine, file.get());
     if (error != 0) {
       const Status status =
@@ -313,7 +311,8 @@ Task<Status> BlobSet::Write(BlobId id, uint64_t offset, ConstSpan data, WriteOpt
 }
 
 bool BlobSet::TryWrite(const BlobId& id, uint64_t offset, ConstSpan data) {
-  if (data.size() > kInlineWrite || !CheckIo(id, offset, data.size()).ok()) return false;
+  if (context_.direct || data.size() > kInlineWrite || !CheckIo(id, offset, data.size()).ok())
+    return false;
   const Result<Adopted*> mine = Mine(id);
   const FilePart part = FirstPart(offset, data.size());
   if (!mine.ok() || part.length != data.size()) return false;

@@ -18,6 +18,7 @@
 #include "peers/store/file/blob_dir.h"
 #include "peers/store/file/context.h"
 #include "peers/store/file/file_table.h"
+#include "peers/store/file/file_views.h"
 #include "peers/store/file/given_up.h"
 
 namespace atl {
@@ -43,7 +44,7 @@ class BlobSet {
 
   uint64_t CloseRemoved() { return table_.CloseRemoved(); }
   // Nothing is under way any more.
-  void CloseAll();
+  Task<void> CloseAll();
   size_t open_files() const { return table_.size(); }
 
  private:
@@ -62,6 +63,7 @@ class BlobSet {
     Signal idle;
     Mutex opening;
     Mutex syncing;
+    Mutex edges;  // Of direct_io.h.
   };
   // Keeps an adopted blob from being disowned while it lives; may be of none.
   class Use {
@@ -85,8 +87,11 @@ class BlobSet {
   // Where file `index` is not open. A pin of none: it was never made. `mine`: in use, or null.
   Task<Result<Pin>> OpenForReading(BlobId id, uint32_t index, const Adopted* mine);
   Task<Result<Pin>> OpenForWriting(BlobId id, Adopted* mine, uint32_t index);
+  // The file that has all of it, if it is open and lies in the page cache, and where.
+  OpenFile* FindCached(const BlobId& id, uint64_t offset, size_t length, ByteRange* range);
   // Only an adopted blob, `mine`, has files that are open for writing.
   OpenFile* FindReadable(const BlobId& id, uint32_t index, const Adopted* mine);
+  Status ChooseCache(int fd, const std::string& path) const;
   Task<void> AskWitnesses(Adopted* mine);
   Task<void> SyncOldest();
   Task<int> ChangeRange(int fd, int mode, ByteRange range);
@@ -99,6 +104,7 @@ class BlobSet {
 
   FileContext& context_;
   FileTable table_;
+  FileViews views_{&table_};
   std::unordered_map<BlobId, std::unique_ptr<Adopted>> adopted_;
   GivenUp<BlobId> given_up_;
   std::set<BlobId> adopting_;

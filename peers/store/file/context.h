@@ -26,6 +26,7 @@ struct FileContext {
   Capabilities can;
   SpaceReserve reserve;
   size_t max_open_files = 0;
+  bool direct = false;              // Blobs are read and written past the page cache.
   WitnessBox* witnesses = nullptr;  // Null: nobody takes this process's place when it dies.
   bool lacks_witnesses = false;     // It was told that some could not be kept.
 

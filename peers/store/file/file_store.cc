@@ -43,10 +43,15 @@ Task<Result<Capacity>> FileStore::GetCapacity() {
   co_return co_await Offload(work);
 }
 
+BlobFolder FileStore::folder() const {
+  return in_memory_ || context_->direct || sums_generation_ != 0 ? BlobFolder()
+                                                                 : FolderOf(context_->blobs);
+}
+
 Task<void> FileStore::Close() {
   context_->closed = true;
   while (context_->running > 0) co_await context_->idle;
-  blobs_.CloseAll();
+  co_await blobs_.CloseAll();
   logs_.CloseAll();
 }
 

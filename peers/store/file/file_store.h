@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "peers/store/file/blob_reader.h"
 #include "peers/store/file/blob_set.h"
 #include "peers/store/file/chunk_dirs.h"
 #include "peers/store/file/context.h"
@@ -29,6 +30,9 @@ struct FileStoreOptions {
   uint64_t reserve_bytes = SpaceReserve::kDefaultBytes;
   // Open files of blobs that are kept; more only while they are in use or unsynced.
   size_t max_open_files = kDefaultOpenFiles;
+  // Blobs are read and written past the page cache (direct_io.h). kUnsupported where the file
+  // system cannot do that.
+  bool direct = false;
   // For who takes the place of this process if it dies, and from whom it has taken that; outlives
   // the store.
   WitnessBox* witnesses = nullptr;
@@ -47,6 +51,8 @@ class FileStore final : public Store {
   ~FileStore() override;
 
   const StoreInfo& info() const override { return info_; }
+  // Where BlobReader finds the blobs of this store, if nothing has to stand in between.
+  BlobFolder folder() const;
   // Of the checksums, if they are kept.
   uint64_t sums_generation() const { return sums_generation_; }
   Task<Result<Capacity>> GetCapacity() override;
@@ -112,6 +118,7 @@ class FileStore final : public Store {
   BlobSet blobs_;
   LogSet logs_;
   StoreInfo info_;
+  bool in_memory_ = false;
   uint64_t sums_generation_ = 0;
   ListCache<BlobId> blob_list_;
   ListCache<LogId> log_list_;

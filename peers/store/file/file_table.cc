@@ -65,6 +65,13 @@ uint64_t FileTable::CloseRemoved() {
   return count;
 }
 
+void FileTable::DropViews() {
+  for (OpenFile* file : ages_) {
+    file->view.reset();
+    file->views_wanted = 0;
+  }
+}
+
 OpenFile* FileTable::OldestDirtyOverLimit() {
   if (files_.size() < limit_) return nullptr;
   for (OpenFile* file : ages_) {

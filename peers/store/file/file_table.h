@@ -37,7 +37,8 @@ struct OpenFile {
   bool dirty = false;
   bool used = false;  // Since it was last looked at for closing.
   uint32_t views_wanted = 0;
-  std::unique_ptr<FileView> view;  // Once it is wanted often.
+  // Once it is wanted often. Gone within no call that gives one out.
+  std::unique_ptr<FileView> view;
   std::list<OpenFile*>::iterator age;
 };
 
@@ -68,6 +69,12 @@ class Pin {
 
 class FileTable {
  public:
+  struct Hash {
+    size_t operator()(const FileKey& key) const noexcept {
+      return std::hash<BlobId>()(key.blob) ^ (key.index * 0xC2B2AE3D27D4EB4Full + key.writable);
+    }
+  };
+
   explicit FileTable(size_t limit) : limit_(limit) {}
 
   // Null if it is not open. No allocation.
@@ -78,6 +85,7 @@ class FileTable {
   void CloseAll(const BlobId& blob, bool writable_only);
   // Closes idle files that have no name any more, so that their space becomes free.
   uint64_t CloseRemoved();
+  void DropViews();
   // Above the limit and nothing clean to close: the oldest idle file, to be synced. Else null.
   OpenFile* OldestDirtyOverLimit();
   size_t size() const { return files_.size(); }
@@ -87,11 +95,6 @@ class FileTable {
   }
 
  private:
-  struct Hash {
-    size_t operator()(const FileKey& key) const noexcept {
-      return std::hash<BlobId>()(key.blob) ^ (key.index * 0xC2B2AE3D27D4EB4Full + key.writable);
-    }
-  };
   void Close(OpenFile* file);
   void Trim();
 

@@ -11,6 +11,7 @@
 
 #include "peers/store/file/blob_dir.h"
 #include "xseg/base/fd.h"
+#include "xseg/base/guarded_copy.h"
 
 namespace atl {
 namespace {
@@ -27,7 +28,11 @@ int64_t CoarseMs() {
 
 }  // namespace
 
-std::unique_ptr<FileView> FileView::Make(int fd, sys::Site site) {
+FileView::FileView(MutSpan mapping, ViewBudget* budget) : mapping_(mapping), budget_(budget) {
+  budget_->mapped += mapping_.size();
+}
+
+std::unique_ptr<FileView> FileView::Make(int fd, ViewBudget* budget, sys::Site site) {
   struct stat info;
   if (sys::Fstat(fd, &info, site) != 0) return nullptr;
   const std::string path = fmt::format("/proc/self/fd/{}", fd);
@@ -36,12 +41,17 @@ std::unique_ptr<FileView> FileView::Make(int fd, sys::Site site) {
   // Beyond the end of the file nothing is resident; room to grow costs addresses only.
   const auto size = static_cast<uint64_t>(info.st_size);
   const uint64_t length = std::clamp(std::bit_ceil(size), kLeastMapping, kBlobFileBytes);
+  if (budget->is_spent() || budget->mapped + length > ViewBudget::kMostMapped) return nullptr;
   void* memory = sys::Map(own.get(), length, site);
   if (memory == MAP_FAILED) return nullptr;
-  return std::unique_ptr<FileView>(new FileView({static_cast<std::byte*>(memory), length}));
+  return std::unique_ptr<FileView>(new FileView({static_cast<std::byte*>(memory), length}, budget));
 }
 
-FileView::~FileView() { munmap(mapping_.data(), mapping_.size()); }
+FileView::~FileView() {
+  munmap(mapping_.data(), mapping_.size());
+  budget_->mapped -= mapping_.size();
+  budget_->regions -= regions_.size();
+}
 
 bool FileView::Look(uint64_t index, Region* region) const {
   unsigned char pages[kPagesOfRegion];
@@ -52,8 +62,9 @@ bool FileView::Look(uint64_t index, Region* region) const {
 }
 
 FileView::Region* FileView::Find(uint64_t index) {
-  if (regions_.size() >= kMostRegions) regions_.clear();
-  Region* region = &regions_[index];
+  const auto [found, is_new] = regions_.try_emplace(index);
+  if (is_new) ++budget_->regions;
+  Region* region = &found->second;
   if (region->looked_ms != 0 && CoarseMs() - region->looked_ms < kTrustMs) return region;
   return Look(index, region) ? region : nullptr;
 }
@@ -76,6 +87,11 @@ ConstSpan FileView::Get(uint64_t offset, size_t length) {
   const auto is_there = [](const auto& resident, uint64_t page) { return resident[page]; };
   if (!EachPage(offset, length, is_there)) return {};
   return mapping_.subspan(offset, length);
+}
+
+bool FileView::Copy(uint64_t offset, MutSpan out) {
+  const ConstSpan bytes = Get(offset, out.size());
+  return !bytes.empty() && CopyGuarded(out, bytes);
 }
 
 void FileView::NoteResident(uint64_t offset, size_t length) {

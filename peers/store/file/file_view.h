@@ -6,11 +6,14 @@
 // when it is touched, on the thread that serves everybody. The kernel is asked for regions of 2 MiB
 // at a time, and asked anew after a while; a page that goes in between costs one such read.
 //
-// Nobody of ours touches the bytes: where the file cannot be read, or has become shorter, that is
-// SIGBUS, but EFAULT for a system call.
+// Nobody of ours touches the bytes but by CopyGuarded: where the file cannot be read, or has become
+// shorter, that is SIGBUS; for a system call it is EFAULT.
 //
 // The mapping is of a file description of its own: it would keep the lock of the one by which the
 // blob is written.
+//
+// Page tables stay as long as the mapping does, also those of pages that have gone, and addresses
+// are not without end. All views of a store share a budget of both.
 //
 // Threads: the executor's.
 #pragma once
@@ -27,18 +30,35 @@
 
 namespace atl {
 
+struct ViewBudget {
+  // Regions of 2 MiB of which something was touched: 4 KiB of page tables, and what is known of
+  // them, each. So at most 130 MiB.
+  static constexpr size_t kMostRegions = 32 * 1024;
+  static constexpr uint64_t kMostMapped = 16 * kTiB;
+
+  size_t regions = 0;
+  uint64_t mapped = 0;
+  bool is_spent() const { return regions >= kMostRegions; }
+};
+
 class FileView {
  public:
-  // Of the file that `fd` has open. Null where it cannot be mapped.
-  static std::unique_ptr<FileView> Make(int fd, sys::Site site = sys::Site::current());
+  // Of the file that `fd` has open. Null where it cannot be mapped, or not any more. The budget
+  // outlives the view.
+  static std::unique_ptr<FileView> Make(int fd, ViewBudget* budget,
+                                        sys::Site site = sys::Site::current());
   ~FileView();
   FileView(const FileView&) = delete;
   FileView& operator=(const FileView&) = delete;
 
   // False: the file has grown since, and another view would have more of it.
   bool Covers(uint64_t offset, size_t length) const { return offset + length <= mapping_.size(); }
-  // Empty unless all of it is resident, as far as is known.
+  // Empty unless all of it is resident, as far as is known. What is given stays right until
+  // somebody else runs.
   ConstSpan Get(uint64_t offset, size_t length);
+  // The bytes that Get would give, for those who cannot hand them to a system call. False as well
+  // where the file cannot be read any more.
+  bool Copy(uint64_t offset, MutSpan out);
   // It was read: the next Get has it.
   void NoteResident(uint64_t offset, size_t length);
 
@@ -46,8 +66,6 @@ class FileView {
   static constexpr uint64_t kPage = 4 * kKiB;
   static constexpr uint64_t kRegion = 2 * kMiB;
   static constexpr uint64_t kPagesOfRegion = kRegion / kPage;
-  // About 10 MiB of memory; when there are more, all are asked for anew.
-  static constexpr size_t kMostRegions = 64 * 1024;
   static constexpr int64_t kTrustMs = 1000;
 
   struct Region {
@@ -55,13 +73,14 @@ class FileView {
     std::bitset<kPagesOfRegion> resident;
   };
 
-  explicit FileView(MutSpan mapping) : mapping_(mapping) {}
+  FileView(MutSpan mapping, ViewBudget* budget);
   Region* Find(uint64_t index);
   bool Look(uint64_t index, Region* region) const;
   template <typename F>
   bool EachPage(uint64_t offset, size_t length, F visit);
 
   MutSpan mapping_;
+  ViewBudget* budget_;
   absl::flat_hash_map<uint64_t, Region> regions_;
 };
 

@@ -89,6 +89,7 @@ Result<std::unique_ptr<FileStore>> FileStore::Open(Executor& executor, FileStore
   auto context = std::make_unique<FileContext>(executor);
   context->name = options.name;
   context->max_open_files = options.max_open_files;
+  context->direct = options.direct;
   context->witnesses = options.witnesses;
   ASSIGN_OR_RETURN(context->root, OpenRoot(options));
   Status marker = CheckMarker(context->root);
@@ -103,6 +104,11 @@ Result<std::unique_ptr<FileStore>> FileStore::Open(Executor& executor, FileStore
   ASSIGN_OR_RETURN(ChunkDirs chunks, ChunkDirs::Open(context->root));
   ASSIGN_OR_RETURN(const FileSystemFacts facts, ProbeFileSystem(context->tmp));
   context->can = facts.capabilities;
+  if (options.direct && !facts.direct) {
+    return Status(Code::kUnsupported,
+                  fmt::format("{}: there is no direct I/O on {}; leave out 'direct'", options.path,
+                              facts.type));
+  }
   uint64_t sums = 0;
   if (options.sums) {
     ASSIGN_OR_RETURN(sums, MarkSums(context->root, context->tmp));
@@ -124,6 +130,7 @@ Result<std::unique_ptr<FileStore>> FileStore::Open(Executor& executor, FileStore
       .uuid = superblock.store,
       .capabilities = facts.capabilities,
       .cache = facts.cache};
+  store->in_memory_ = options.in_memory;
   store->sums_generation_ = sums;
   return store;
 }

@@ -125,6 +125,7 @@ Result<FileSystemFacts> ProbeFileSystem(const Dir& tmp) {
   can.extents = ProbeExtents(fd);
   can.tells_allocation = can.extents != Support::kNone && ProbeAllocation(fd);
   if (facts.local) can.seal = ProbeSeal(temp);
+  facts.direct = sys::SetDirect(fd) == 0;
   facts.cache = ProbeCache(tmp, facts.local);
   RETURN_IF_ERROR(UnlinkAt(tmp, temp.name));
   return facts;

@@ -11,8 +11,9 @@ namespace atl {
 struct FileSystemFacts {
   Capabilities capabilities;
   CacheIdentity cache;
-  std::string type;    // "ext4", "xfs", ..., or a number.
-  bool local = false;  // Locks and page cache are this host's alone.
+  std::string type;     // "ext4", "xfs", ..., or a number.
+  bool local = false;   // Locks and page cache are this host's alone.
+  bool direct = false;  // I/O may go past the page cache.
 };
 
 Result<FileSystemFacts> ProbeFileSystem(const Dir& tmp);

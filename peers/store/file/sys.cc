@@ -48,9 +48,9 @@ off_t Off(uint64_t offset) { return static_cast<off_t>(offset); }
 
 std::string_view NameOf(Op op) {
   static constexpr std::string_view kNames[kOps] = {
-      "open",     "mkdir",  "link",      "unlink", "rename",    "write", "allocate",
-      "truncate", "copy",   "set-flags", "sync",   "read",      "seek",  "extents",
-      "stat",     "access", "list",      "lock",   "get-flags", "await", "map"};
+      "open", "mkdir",     "link",      "unlink", "rename", "write",     "allocate", "truncate",
+      "copy", "set-flags", "sync",      "read",   "seek",   "extents",   "stat",     "access",
+      "list", "lock",      "get-flags", "await",  "map",    "set-direct"};
   return kNames[static_cast<size_t>(op)];
 }
 
@@ -231,6 +231,13 @@ int SetLock(int fd, struct flock* lock, Site site) {
 int GetFlags(int fd, int* flags, Site site) {
   return Do({.op = Op::kGetFlags, .site = site, .fd = fd},
             [&](uint64_t) { return ioctl(fd, FS_IOC_GETFLAGS, flags); });
+}
+
+int SetDirect(int fd, Site site) {
+  return Do({.op = Op::kSetDirect, .site = site, .fd = fd}, [&](uint64_t) {
+    const int flags = fcntl(fd, F_GETFL);
+    return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_DIRECT);
+  });
 }
 
 }  // namespace atl::sys

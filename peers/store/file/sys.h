@@ -63,8 +63,9 @@ enum class Op : uint8_t {
   kGetFlags,
   kAwait,
   kMap,
+  kSetDirect,
 };
-inline constexpr size_t kOps = static_cast<size_t>(Op::kMap) + 1;
+inline constexpr size_t kOps = static_cast<size_t>(Op::kSetDirect) + 1;
 std::string_view NameOf(Op op);
 
 struct Call {
@@ -149,6 +150,8 @@ int AccessAt(int dir, const char* name, Site site = Site::current());
 const dirent* ReadDir(DIR* stream, Site site = Site::current());
 int SetLock(int fd, struct flock* lock, Site site = Site::current());
 int GetFlags(int fd, int* flags, Site site = Site::current());
+// From now on what is read and written through this description goes past the page cache.
+int SetDirect(int fd, Site site = Site::current());
 
 // What the watcher, if there is one, says to a call through the ring.
 class Asked {

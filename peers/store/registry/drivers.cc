@@ -74,11 +74,9 @@ OpenedStore OpenFile(const OpenContext& context, StoreOptions& options) {
       .create = context.create,
       .reserve_bytes = options.Number("reserve", SpaceReserve::kDefaultBytes),
       .max_open_files = options.Number("max_open_files", FileStoreOptions::kDefaultOpenFiles),
+      .direct = options.Flag("direct", false),
       .witnesses = context.config.witnesses,
       .sums = options.Flag("checksum", false)};
-  if (options.Flag("direct", false)) {
-    options.Fail("direct", {Code::kUnsupported, "direct I/O is not built yet"});
-  }
   if (file.path.empty()) options.Fail("path", {Code::kInvalid, "a file store needs one"});
   RETURN_IF_ERROR(options.Finish());
   return OpenFileStore(context, file);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "peers/store/remote/remote_store.h"
 
+#include <spdlog/spdlog.h>
+
 #include <utility>
 
 #include "peers/store/limits.h"
@@ -15,6 +17,39 @@ Task<Result<std::unique_ptr<RemoteStore>>> RemoteStore::Connect(RpcClient* clien
   CO_ASSIGN_OR_RETURN(StoreInfo info, co_await client->Call(target, op));
   target.name = "store " + info.name;
   co_return std::make_unique<RemoteStore>(client, std::move(target), std::move(info));
+}
+
+void RemoteStore::ReadBeside(Executor& executor, std::string path) {
+  executor_ = &executor;
+  path_ = std::move(path);
+}
+
+// An answer counts for the process that was there before and behind it.
+Task<Result<std::unique_ptr<BlobReader>>> RemoteStore::MakeReader() {
+  while (true) {
+    asked_life_ = client_->LifeOf(target_);
+    CO_ASSIGN_OR_RETURN(const StoreFolder folder, co_await client_->Call(target_, StoreFolderOp{}));
+    if (client_->LifeOf(target_) != asked_life_) continue;
+    if (folder.inode == 0) co_return std::unique_ptr<BlobReader>();
+    const auto open = [this, folder] {
+      return BlobReader::Open(*executor_, path_, {folder.device, folder.inode});
+    };
+    co_return co_await executor_->Offload(open);
+  }
+}
+
+Task<void> RemoteStore::FindFolder() {
+  asking_ = true;
+  if (reader_) co_await reader_->Close();
+  reader_.reset();
+  auto reader = co_await MakeReader();
+  if (reader.ok()) {
+    reader_ = *std::move(reader);
+  } else {
+    spdlog::warn("{}: each read is asked of its process: {}", info_.name,
+                 reader.status().ToString());
+  }
+  asking_ = false;
 }
 
 template <typename O>
@@ -36,7 +71,8 @@ Task<Result<Capacity>> RemoteStore::GetCapacity() {
 
 Task<void> RemoteStore::Close() {
   closed_ = true;
-  co_return;
+  co_await background_.Join();
+  if (reader_) co_await reader_->Close();
 }
 
 Task<Status> RemoteStore::Adopt(const BlobId& blob, int64_t wait_ns) {
@@ -63,6 +99,14 @@ Task<Status> RemoteStore::Read(const BlobId& blob, uint64_t offset, MutSpan out)
   CO_RETURN_IF_ERROR(CheckIo(blob, offset, out.size()));
   const StoreReadOp op{blob, offset};
   co_return co_await Tell(op, {}, out);
+}
+bool RemoteStore::TryRead(const BlobId& blob, uint64_t offset, MutSpan out) {
+  if (executor_ == nullptr || asking_ || closed_) return false;
+  if (client_->LifeOf(target_) != asked_life_) {
+    background_.Run(FindFolder());
+    return false;
+  }
+  return reader_ && reader_->TryRead(blob, offset, out);
 }
 Task<Status> RemoteStore::Write(const BlobId& blob, uint64_t offset, ConstSpan data,
                                 WriteOptions options) {
@@ -102,7 +146,10 @@ Task<Result<uint64_t>> RemoteStore::Usage(const BlobId& blob) { return Count(Sto
 Task<Status> RemoteStore::Copy(const BlobId& from, const BlobId& to, ByteRange range) {
   return Tell(StoreCopyOp{from, to, range});
 }
-Task<Status> RemoteStore::Remove(const BlobId& blob) { return Tell(StoreRemoveOp{blob}); }
+Task<Status> RemoteStore::Remove(const BlobId& blob) {
+  if (reader_) reader_->Forget(blob);
+  return Tell(StoreRemoveOp{blob});
+}
 Task<Result<Page<BlobId>>> RemoteStore::ListBlobs(std::optional<BlobId> after, uint32_t limit) {
   return client_->Call(target_, StoreListBlobsOp{after, limit});
 }
@@ -174,6 +221,9 @@ Task<Result<Page<RecordKey>>> RemoteStore::ListRecords(RecordKind kind,
                                                        uint32_t limit) {
   return client_->Call(target_, StoreListRecordsOp{kind, after, limit});
 }
-Task<Result<uint64_t>> RemoteStore::Sweep(bool dry_run) { return Count(StoreSweepOp{dry_run}); }
+Task<Result<uint64_t>> RemoteStore::Sweep(bool dry_run) {
+  if (reader_ && !dry_run) reader_->CloseRemoved();
+  return Count(StoreSweepOp{dry_run});
+}
 
 }  // namespace atl

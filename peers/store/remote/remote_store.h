@@ -2,6 +2,10 @@
 //
 // A store that another process of the node has open: the same contract, one hop a call.
 //
+// What is read and lies in the page cache need not be asked for: after ReadBeside it is read here
+// (peers/store/file/blob_reader.h). A process that takes the place of the store's is asked anew
+// where the blobs are.
+//
 // Data that lies in the segment is used there in place. All peers of the node share the one
 // instance: what one of them adopts all of them may write, and Close only ends this object.
 //
@@ -11,9 +15,11 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "peers/port_rpc/rpc_client.h"
+#include "peers/store/file/blob_reader.h"
 #include "peers/store/store.h"
 
 namespace atl {
@@ -25,6 +31,10 @@ class RemoteStore : public Store {
                                                             std::string_view port_name);
   RemoteStore(RpcClient* client, RpcTarget target, StoreInfo info)
       : client_(client), target_(std::move(target)), info_(std::move(info)) {}
+
+  // TryRead may find something from now on, if the store says that its blobs may be read in files
+  // and they are at `path`.
+  void ReadBeside(Executor& executor, std::string path);
 
   const StoreInfo& info() const override { return info_; }
   Task<Result<Capacity>> GetCapacity() override;
@@ -38,6 +48,7 @@ class RemoteStore : public Store {
   Task<Status> SealLog(const LogId& log) override;
 
   Task<Status> Read(const BlobId& blob, uint64_t offset, MutSpan out) override;
+  bool TryRead(const BlobId& blob, uint64_t offset, MutSpan out) override;
   Task<Status> Write(const BlobId& blob, uint64_t offset, ConstSpan data,
                      WriteOptions options) override;
   Task<Status> Zero(const BlobId& blob, ByteRange range, ZeroOptions options) override;
@@ -76,11 +87,21 @@ class RemoteStore : public Store {
   Task<Status> Tell(O op, ConstSpan in = {}, MutSpan out = {});
   template <typename O>
   Task<Result<uint64_t>> Count(O op);
+  Task<Result<std::unique_ptr<BlobReader>>> MakeReader();
+  Task<void> FindFolder();
 
   RpcClient* client_;
   RpcTarget target_;
   StoreInfo info_;
   bool closed_ = false;
+
+  // Of ReadBeside.
+  Executor* executor_ = nullptr;
+  std::string path_;
+  std::unique_ptr<BlobReader> reader_;  // Null: each read is asked for.
+  uint32_t asked_life_ = 0;  // Of the store's process that was asked where its blobs are.
+  bool asking_ = false;
+  TaskGroup background_;
 };
 
 }  // namespace atl

@@ -24,6 +24,7 @@ Status Removed(const RpcCall& call, Status status) {
 }  // namespace
 
 Task<Result<StoreInfo>> StoreServer::Do(const RpcCall&, StoreInfoOp&) { co_return store_->info(); }
+Task<Result<StoreFolder>> StoreServer::Do(const RpcCall&, StoreFolderOp&) { co_return folder_; }
 Task<Result<Capacity>> StoreServer::Do(const RpcCall&, StoreCapacityOp&) {
   return store_->GetCapacity();
 }
@@ -83,10 +84,13 @@ Task<Status> StoreServer::Do(const RpcCall&, StoreSealLogOp& op) { return store_
 // --- Blobs ---------------------------------------------------------------------------------------
 
 Task<Status> StoreServer::Do(const RpcCall& call, StoreReadOp& op) {
-  return store_->Read(op.blob, op.offset, call.data);
+  if (store_->TryRead(op.blob, op.offset, call.data)) co_return OkStatus();
+  co_return co_await store_->Read(op.blob, op.offset, call.data);
 }
 Task<Status> StoreServer::Do(const RpcCall& call, StoreWriteOp& op) {
-  return store_->Write(op.blob, op.offset, call.data, op.options);
+  if (!op.options.data_sync && store_->TryWrite(op.blob, op.offset, call.data))
+    co_return OkStatus();
+  co_return co_await store_->Write(op.blob, op.offset, call.data, op.options);
 }
 Task<Status> StoreServer::Do(const RpcCall&, StoreZeroOp& op) {
   return store_->Zero(op.blob, op.range, op.options);

@@ -24,6 +24,9 @@ class StoreServer {
   explicit StoreServer(Store* store, HoldingsKeeper* keeper = nullptr)
       : store_(store), keeper_(keeper) {}
 
+  // The store's blobs may be read there without asking it.
+  void TellFolder(StoreFolder folder) { folder_ = folder; }
+
   // For who takes the place of a dead one: adopts what that one had. What cannot be had any more is
   // another's, and who writes to it will hear so.
   Task<void> Inherit(std::vector<Holding> holdings);
@@ -69,6 +72,7 @@ class StoreServer {
   Task<Status> Do(const RpcCall&, StoreRemoveRecordOp& op);
   Task<Result<Page<RecordKey>>> Do(const RpcCall&, StoreListRecordsOp& op);
   Task<Result<ByteTotal>> Do(const RpcCall&, StoreSweepOp& op);
+  Task<Result<StoreFolder>> Do(const RpcCall&, StoreFolderOp& op);
 
  private:
   Task<Status> Noted(Status adopted, Holding what);
@@ -76,6 +80,7 @@ class StoreServer {
 
   Store* store_;
   HoldingsKeeper* keeper_;
+  StoreFolder folder_;
   std::set<Holding> held_;
 };
 

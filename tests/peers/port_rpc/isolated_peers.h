@@ -33,6 +33,7 @@ class ServedStore {
  public:
   ServedStore(Env* env, Segment* segment, std::string_view name, Store* store);
   PeerPort& port() { return *port_; }
+  StoreServer& server() { return server_; }
 
  private:
   std::unique_ptr<PeerPort> port_;

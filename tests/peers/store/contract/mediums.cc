@@ -49,34 +49,36 @@ class MemoryMedium : public Medium {
   MemoryStoreOptions options_;
 };
 
-// A memory store behind two ports of a segment of its own.
+// A store behind two ports of a segment of its own.
 class StoreOverPorts final : public RemoteStore {
  public:
-  static std::unique_ptr<Store> Make(Env& env, MemoryStoreOptions options) {
-    auto ports = std::make_unique<Ports>(env, std::move(options));
+  static std::unique_ptr<StoreOverPorts> Make(Env& env, std::unique_ptr<Store> store) {
+    auto ports = std::make_unique<Ports>(env, std::move(store));
     auto target = ports->client->client().Find("store");
     CHECK(target.ok()) << target.status().ToString();
-    return std::unique_ptr<Store>(new StoreOverPorts(std::move(ports), *std::move(target)));
+    return std::unique_ptr<StoreOverPorts>(
+        new StoreOverPorts(std::move(ports), *std::move(target)));
   }
   Task<void> Close() override {
     co_await RemoteStore::Close();
-    co_await ports_->store.Close();
+    co_await ports_->store->Close();
   }
+  StoreServer& server() { return ports_->served.server(); }
 
  private:
   struct Ports {
-    Ports(Env& env, MemoryStoreOptions options)
-        : store(env, std::move(options)),
+    Ports(Env& env, std::unique_ptr<Store> below)
+        : store(std::move(below)),
           segment(MakeSegment(kPeersGeometry)),
-          served(&env, segment.get(), "store", &store),
+          served(&env, segment.get(), "store", store.get()),
           client(OpenPeerOrDie(&env, segment.get(), "client")) {}
-    MemoryStore store;
+    std::unique_ptr<Store> store;
     std::unique_ptr<Segment> segment;
     ServedStore served;
     std::unique_ptr<PeerPort> client;
   };
   StoreOverPorts(std::unique_ptr<Ports> ports, RpcTarget target)
-      : RemoteStore(&ports->client->client(), std::move(target), ports->store.info()),
+      : RemoteStore(&ports->client->client(), std::move(target), ports->store->info()),
         ports_(std::move(ports)) {}
   std::unique_ptr<Ports> ports_;
 };
@@ -84,31 +86,53 @@ class StoreOverPorts final : public RemoteStore {
 class MemoryOverPortsMedium final : public MemoryMedium {
  public:
   MemoryOverPortsMedium() : MemoryMedium(MemoryWorldOptions{}, MemoryStoreOptions{}) {}
-  std::unique_ptr<Store> OpenBare() override { return StoreOverPorts::Make(env(), options()); }
+  std::unique_ptr<Store> OpenBare() override {
+    return StoreOverPorts::Make(env(), MemoryMedium::OpenBare());
+  }
 };
 
-class FileMedium final : public Medium {
+class FileMedium : public Medium {
  public:
-  FileMedium(const char* below, size_t max_open_files)
-      : directory_(below), max_open_files_(max_open_files) {}
-  Env& env() override { return executor_; }
-  std::unique_ptr<Store> OpenBare() override {
-    auto store = FileStore::Open(executor_, {.path = directory_.path(),
-                                             .create = true,
-                                             .reserve_bytes = kMiB,
-                                             .max_open_files = max_open_files_});
-    CHECK(store.ok()) << store.status().ToString();
-    return *std::move(store);
+  explicit FileMedium(FileStoreOptions options, const char* below = nullptr)
+      : directory_(below), options_(std::move(options)) {
+    options_.path = directory_.path();
+    options_.create = true;
+    options_.reserve_bytes = kMiB;
   }
+  Env& env() override { return executor_; }
+  std::unique_ptr<Store> OpenBare() override { return OpenFile(); }
   void Drive(Task<void> task) override {
     executor_.RunUntilDone(std::move(task));
     executor_.scheduler().RunReady();  // The end of what ran the task.
   }
 
+ protected:
+  std::unique_ptr<FileStore> OpenFile() {
+    auto store = FileStore::Open(executor_, options_);
+    CHECK(store.ok()) << store.status().ToString();
+    return *std::move(store);
+  }
+  Executor& executor() { return executor_; }
+  const std::string& path() const { return options_.path; }
+
  private:
   TempDir directory_;
-  size_t max_open_files_;
+  FileStoreOptions options_;
   Executor executor_;
+};
+
+// What the page cache has is read beside the store.
+class FileOverPortsMedium final : public FileMedium {
+ public:
+  FileOverPortsMedium() : FileMedium({}) {}
+  std::unique_ptr<Store> OpenBare() override {
+    auto file = OpenFile();
+    const BlobFolder folder = file->folder();
+    auto store = StoreOverPorts::Make(env(), std::move(file));
+    store->server().TellFolder({.device = folder.device, .inode = folder.inode});
+    store->ReadBeside(executor(), path());
+    return store;
+  }
 };
 
 constexpr MediumRow kMediums[] = {
@@ -131,12 +155,18 @@ constexpr MediumRow kMediums[] = {
     {"MemoryOverPorts",
      []() -> std::unique_ptr<Medium> { return std::make_unique<MemoryOverPortsMedium>(); }},
     {"File",
+     []() -> std::unique_ptr<Medium> { return std::make_unique<FileMedium>(FileStoreOptions{}); }},
+    {"FileDirect",
      []() -> std::unique_ptr<Medium> {
-       return std::make_unique<FileMedium>(nullptr, FileStoreOptions::kDefaultOpenFiles);
+       return std::make_unique<FileMedium>(FileStoreOptions{.direct = true});
      }},
+    {"FileOverPorts",
+     []() -> std::unique_ptr<Medium> { return std::make_unique<FileOverPortsMedium>(); }, false},
     // So few open files that they come and go all the time, on a file system that cannot seal.
     {"FileFewDescriptors",
-     []() -> std::unique_ptr<Medium> { return std::make_unique<FileMedium>("/dev/shm", 2); },
+     []() -> std::unique_ptr<Medium> {
+       return std::make_unique<FileMedium>(FileStoreOptions{.max_open_files = 2}, "/dev/shm");
+     },
      false},
 };
 

@@ -37,6 +37,11 @@ class FileStoreTest : public testing::Test {
     executor.scheduler().RunReady();
     return result;
   }
+  // Others have their turn.
+  void Rest(int64_t ns) {
+    const auto rest = [this, ns]() -> Task<void> { co_await executor.Sleep(ns); };
+    Run(rest());
+  }
   void Close(Store& store) {
     executor.RunUntilDone(store.Close());
     executor.scheduler().RunReady();

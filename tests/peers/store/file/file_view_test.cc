@@ -36,10 +36,11 @@ class FileViewTest : public testing::Test {
   TempDir directory_;
   Bytes data_ = Pattern(kBytes, 1);
   Fd file_;
+  ViewBudget budget_;
 };
 
 TEST_F(FileViewTest, GivesWhatIsInThePageCache) {
-  const auto view = FileView::Make(file_.get());
+  const auto view = FileView::Make(file_.get(), &budget_);
   ASSERT_TRUE(view);
   for (const ByteRange range : {ByteRange{0, 1}, {4'095, 2}, {2 * kMiB - 1, 2}, {0, kBytes}}) {
     const ConstSpan bytes = view->Get(range.offset, range.length);
@@ -49,7 +50,7 @@ TEST_F(FileViewTest, GivesWhatIsInThePageCache) {
 }
 
 TEST_F(FileViewTest, FollowsTheFile) {
-  const auto view = FileView::Make(file_.get());
+  const auto view = FileView::Make(file_.get(), &budget_);
   ASSERT_TRUE(view);
   const Bytes other = Pattern(10'000, 2);
   ASSERT_EQ(pwrite(file_.get(), other.data(), other.size(), 77), 10'000);
@@ -58,7 +59,7 @@ TEST_F(FileViewTest, FollowsTheFile) {
 
 TEST_F(FileViewTest, GivesNothingThatWouldHaveToBeReadFromTheDisk) {
   Forget();
-  const auto view = FileView::Make(file_.get());
+  const auto view = FileView::Make(file_.get(), &budget_);
   ASSERT_TRUE(view);
   EXPECT_TRUE(view->Get(0, 4'096).empty());
   EXPECT_TRUE(view->Get(3 * kMiB, kMiB).empty());
@@ -66,7 +67,7 @@ TEST_F(FileViewTest, GivesNothingThatWouldHaveToBeReadFromTheDisk) {
 
 TEST_F(FileViewTest, GivesWhatWasReadMeanwhile) {
   Forget();
-  const auto view = FileView::Make(file_.get());
+  const auto view = FileView::Make(file_.get(), &budget_);
   ASSERT_TRUE(view);
   ASSERT_TRUE(view->Get(kMiB, 4'096).empty());
   Bytes out(4'096);
@@ -76,7 +77,7 @@ TEST_F(FileViewTest, GivesWhatWasReadMeanwhile) {
 }
 
 TEST_F(FileViewTest, GivesNothingBehindTheEndOfTheFile) {
-  const auto view = FileView::Make(file_.get());
+  const auto view = FileView::Make(file_.get(), &budget_);
   ASSERT_TRUE(view);
   EXPECT_TRUE(view->Get(kBytes, 1).empty());
   EXPECT_TRUE(view->Get(kBytes - 100, 5'000).empty());
@@ -86,7 +87,7 @@ TEST_F(FileViewTest, GivesNothingBehindTheEndOfTheFile) {
 }
 
 TEST_F(FileViewTest, SystemCallsHearOfAFileThatHasBecomeShorter) {
-  const auto view = FileView::Make(file_.get());
+  const auto view = FileView::Make(file_.get(), &budget_);
   ASSERT_TRUE(view);
   const ConstSpan bytes = view->Get(4 * kMiB, 4'096);
   ASSERT_EQ(bytes.size(), 4'096u);
@@ -100,12 +101,27 @@ TEST_F(FileViewTest, KeepsNoLock) {
   struct flock lock{};
   lock.l_type = F_WRLCK;
   ASSERT_EQ(fcntl(file_.get(), F_OFD_SETLK, &lock), 0);
-  const auto view = FileView::Make(file_.get());
+  const auto view = FileView::Make(file_.get(), &budget_);
   ASSERT_TRUE(view);
   file_.Close();
   const Fd other(open(Path().c_str(), O_RDWR | O_CLOEXEC));
   EXPECT_EQ(fcntl(other.get(), F_OFD_SETLK, &lock), 0);
   EXPECT_EQ(view->Get(0, kBytes).size(), kBytes);
+}
+
+TEST_F(FileViewTest, SharesABudgetWithAllOthers) {
+  budget_.regions = ViewBudget::kMostRegions - 1;
+  auto view = FileView::Make(file_.get(), &budget_);
+  ASSERT_TRUE(view);
+  EXPECT_FALSE(view->Get(0, 4'096).empty());
+  EXPECT_TRUE(budget_.is_spent());
+  EXPECT_FALSE(view->Get(kMiB, 4'096).empty()) << "of the same 2 MiB";
+  EXPECT_EQ(FileView::Make(file_.get(), &budget_), nullptr);
+  view.reset();
+  EXPECT_EQ(budget_.regions, ViewBudget::kMostRegions - 1);
+  EXPECT_EQ(budget_.mapped, 0u);
+  budget_.mapped = ViewBudget::kMostMapped;
+  EXPECT_EQ(FileView::Make(file_.get(), &budget_), nullptr);
 }
 
 class ViewsOfBlobs : public FileStoreTest {};
@@ -146,10 +162,34 @@ TEST_F(ViewsOfBlobs, GrowWithTheFile) {
   for (int i = 0; i < 100; ++i) (void)store->TryView(id, 0, 4'096);
   const Bytes far = Pattern(kMiB, 6);
   ASSERT_OK(Run(store->Write(id, 3 * kGiB, far, {})));
+  (void)store->TryView(id, 3 * kGiB, kMiB);
+  Rest(kMillisecond);
   ConstSpan view;
   for (int i = 0; i < 100 && view.empty(); ++i) view = store->TryView(id, 3 * kGiB, kMiB);
   EXPECT_TRUE(std::ranges::equal(view, far));
   EXPECT_EQ(store->TryView(id, 0, 4'096).size(), 4'096u);
+  Close(*store);
+}
+
+// Who asks for many in a row, and sends them afterwards, has all of them.
+TEST_F(ViewsOfBlobs, StayRightWhileMoreAreAskedFor) {
+  auto store = Open();
+  const BlobId id = NewBlob();
+  ASSERT_OK(Run(store->Adopt(id, 0)));
+  const Bytes data = Pattern(kMiB, 7);
+  ASSERT_OK(Run(store->Write(id, 0, data, {})));
+  ConstSpan view;
+  for (int i = 0; i < 100 && view.empty(); ++i) view = store->TryView(id, 0, 4'096);
+  ASSERT_EQ(view.size(), 4'096u);
+  ASSERT_OK(Run(store->Write(id, 3 * kGiB, data, {})));
+  // Behind the end of the mapping, and so often that another one would be made.
+  for (int i = 0; i < 200; ++i) {
+    EXPECT_TRUE(store->TryView(id, 3 * kGiB, 4'096).empty());
+    ASSERT_TRUE(std::ranges::equal(view, ConstSpan(data).first(4'096)));
+  }
+  Rest(kMillisecond);
+  for (int i = 0; i < 100; ++i) view = store->TryView(id, 3 * kGiB, 4'096);
+  EXPECT_TRUE(std::ranges::equal(view, ConstSpan(data).first(4'096)));
   Close(*store);
 }
 
