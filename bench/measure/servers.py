@@ -52,12 +52,14 @@ class AtollServer(Server):
     name = "atoll"
     export = "v"
     placement = "fused"
-    settings = {}
+    options = ()  # Of the store's driver.
 
     def __init__(self, folder, size):
         super().__init__(folder, size)
-        self.node = Node(folder, {("node", "placement"): self.placement, **self.settings})
+        self.node = Node(folder, {("node", "placement"): self.placement})
         self.socket = self.node.socket
+        with open(self.node.config, "a", encoding="utf-8") as file:
+            file.writelines(f"option.{option}\n" for option in self.options)
 
     def start(self):
         with machine.on_cpu(machine.SERVER_CPU):
@@ -73,6 +75,16 @@ class AtollServer(Server):
 
 class AtollIsolated(AtollServer):
     name = "atoll isolated"
+    placement = "isolated"
+
+
+class AtollDirect(AtollServer):
+    name = "atoll direct"
+    options = ("direct = yes",)
+
+
+class AtollDirectIsolated(AtollDirect):
+    name = "atoll direct, isolated"
     placement = "isolated"
 
 
