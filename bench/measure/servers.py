@@ -78,6 +78,11 @@ class AtollIsolated(AtollServer):
     placement = "isolated"
 
 
+class AtollNull(AtollServer):
+    """A volume that nobody has written to: reads are zeros that no store is asked for."""
+    name = "atoll null"
+
+
 class AtollDirect(AtollServer):
     name = "atoll direct"
     options = ("direct = yes",)

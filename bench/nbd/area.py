@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NBD servers side by side, over Unix sockets, one connection, images in the page cache.
+"""NBD servers side by side, over Unix sockets, one connection, images in the page cache, which all
+of them have written and read once before.
 
 Two clients: fio, which is what people use, and nbdblast, which costs so little that it is the server
 that is measured.
@@ -15,11 +16,12 @@ SIZE = 1024 * MIB
 PEERS = (servers.QemuRaw, servers.QemuQcow2, servers.NbdkitFile, servers.NbdkitMemory,
          servers.NbdServer)
 DIRECT = (servers.QemuRawDirect, servers.QemuQcow2Direct)
-ALL = (servers.AtollServer, servers.AtollIsolated, *PEERS, *DIRECT, servers.NbdkitNull)
+EMPTY = (servers.NbdkitNull, servers.AtollNull)  # Nothing is stored: the ceilings.
+ALL = (servers.AtollServer, servers.AtollIsolated, *PEERS, *DIRECT, *EMPTY)
 
 
 RAW, QCOW2, FILE, NULL = "qemu-nbd raw", "qemu-nbd qcow2", "nbdkit file", "nbdkit null"
-MEMORY, FUSED, ISOLATED = "nbdkit memory", "atoll", "atoll isolated"
+MEMORY, FUSED, ISOLATED, UNWRITTEN = "nbdkit memory", "atoll", "atoll isolated", "atoll null"
 STORED = (MEMORY, NULL)  # Who keeps nothing on a disk is no match where something must be durable.
 
 
@@ -28,7 +30,8 @@ class Case:
 
     def __init__(self, name, client, work, wanted, isolated=None, skip=(), size=SIZE):
         self.name, self.client, self.work, self.wanted = f"{name}, {client}", client, work, wanted
-        self.isolated, self.skip, self.size = isolated, skip, size
+        self.isolated, self.size = isolated, size
+        self.skip = (*skip, UNWRITTEN) if work.mode.endswith("write") else skip
 
 
 def both(goal):
@@ -76,8 +79,9 @@ def run(options, report):
             server = kind(os.path.join(options.folder, kind.name.replace(" ", "-")), SIZE)
             server.start()
             started.append(server)
-            if kind is not servers.NbdkitNull:
+            if kind not in EMPTY:
                 clients.fill(server)
+                clients.warm(server)
         for case in CASES:
             if options.match in case.name:
                 _run_case(case, started, options, report)

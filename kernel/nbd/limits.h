@@ -75,9 +75,10 @@ struct ConnectionLimits {
   // socket is not read: the client is slowed down by its own replies.
   uint32_t max_in_flight = 128;
   uint64_t max_in_flight_bytes = 64 * kMiB;
-  // Reads up to this are sent from where they lie. Of longer ones the copy costs less than the
-  // first touch of their pages by the kernel does on a virtual machine with shadow page tables.
-  uint32_t max_view = 16 * kKiB;
+  // Reads up to this are sent from where they lie, and of one turn so many bytes in all: what the
+  // socket does not take has to be copied.
+  uint32_t max_view = kMiB;
+  uint64_t max_viewed_bytes = 4 * kMiB;
 };
 static_assert(ConnectionLimits{}.max_in_flight_bytes >= kMaxRequest);
 

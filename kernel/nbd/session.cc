@@ -139,16 +139,19 @@ bool Session::IsTurnOver(uint64_t bytes) {
 bool Session::ReadAtOnce(Slot* slot) {
   const Request& request = slot->request;
   // What the sender has to wait for the socket with is no longer of now.
-  const bool may_view = !in_kernel_ && request.length <= parts_.limits.max_view;
+  if (service_.AsksForHoles(request)) return false;
+  const bool may_view = !in_kernel_ && request.length <= parts_.limits.max_view &&
+                        viewed_bytes_ + request.length <= parts_.limits.max_viewed_bytes;
   const ConstSpan view =
       may_view ? parts_.device->TryView(request.offset, request.length) : ConstSpan();
   if (!view.empty()) {
     service_.AnswerRead(slot, view);
     slot->viewed = true;
     ++views_;
+    viewed_bytes_ += request.length;
     return true;
   }
-  if (request.length > kMostReadAtOnce || service_.AsksForHoles(request)) return false;
+  if (request.length > kMostReadAtOnce) return false;
   slot->buffer = pool_.TryGet(request.length);
   if (!slot->buffer || !parts_.device->TryRead(request.offset, slot->buffer.span())) return false;
   service_.AnswerRead(slot, slot->buffer.span());
@@ -273,10 +276,15 @@ void Session::CopyViews() {
   for (Slot* slot : left) CopyView(slot);
 }
 
+void Session::Unview(Slot* slot) {
+  if (!std::exchange(slot->viewed, false)) return;
+  --views_;
+  viewed_bytes_ -= slot->request.length;
+}
+
 // Into memory of its own: the pool may be empty, and those who hold it may wait for this reply.
 void Session::CopyView(Slot* slot) {
-  slot->viewed = false;
-  --views_;
+  Unview(slot);
   const Request& request = slot->request;
   slot->copy.resize(request.length);
   if (parts_.device->TryRead(request.offset, slot->copy)) {
@@ -380,7 +388,7 @@ Session::Slot* Session::TakeSlot(const Request& request, uint64_t cost) {
 }
 
 void Session::ReturnSlot(Slot* slot) {
-  if (std::exchange(slot->viewed, false)) --views_;
+  Unview(slot);
   slot->copy = {};
   slot->buffer = {};
   slot->Clear();

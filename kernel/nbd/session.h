@@ -95,6 +95,7 @@ class Session final {
   void Settle();
   void CopyViews();
   void CopyView(Slot* slot);
+  void Unview(Slot* slot);
   // As much as the socket takes now, and others need not wait for long.
   void SendNow();
   bool HasUnreadReplies() const;
@@ -122,10 +123,11 @@ class Session final {
   std::array<iovec, kMaxSendPieces> pieces_;
   Waker to_send_;
   Waker send_ended_;
-  uint32_t views_ = 0;       // Replies in the queue whose data is a view.
-  bool in_kernel_ = false;   // The sender's sendmsg is under way.
-  uint64_t turn_bytes_ = 0;  // What was served at once since others had their turn.
-  uint32_t misses_ = 0;      // In a row: the device could not do it at once.
+  uint32_t views_ = 0;         // Replies in the queue whose data is a view,
+  uint64_t viewed_bytes_ = 0;  // and their bytes.
+  bool in_kernel_ = false;     // The sender's sendmsg is under way.
+  uint64_t turn_bytes_ = 0;    // What was served at once since others had their turn.
+  uint32_t misses_ = 0;        // In a row: the device could not do it at once.
   int64_t received_ns_ = 0;
   Pace pace_;
   bool waits_late_ = false;  // In ReceiveLate.

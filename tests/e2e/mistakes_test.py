@@ -60,7 +60,7 @@ class Running(E2eTest):
         node = self.started_node()
         with open(node.config, encoding="utf-8") as file:
             good = file.read()
-        for line in ("option.bogus = 1", "driver = tape", "filters = sieve", "option.direct = yes"):
+        for line in ("option.bogus = 1", "driver = tape", "filters = sieve", "option.reserve = much"):
             with self.subTest(line):
                 key = line.split(" ")[0]
                 with open(node.config, "w", encoding="utf-8") as file:

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "peers/store/file/direct_io.h"
+#include "peers/store/file/layout.h"
 #include "peers/store/limits.h"
 
 namespace atl {
@@ -219,9 +220,8 @@ Task<Status> BlobSet::Read(BlobId id, uint64_t offset, MutSpan out) {
                             ? co_await ReadDirect(context_, file.fd(), part.offset, piece, &got)
                             : co_await ReadFully(context_, file.fd(), part.offset, piece, &got);
       if (error != 0) {
-        co_return PosixError(
-            error, "read",
-            fmt::format("{}: blob {}, file {}", context_.name, id.ToString(), part.index));
+        const std::string path = context_.blobs.PathOf(FileNameOf(id));
+        co_return PosixError(error, "read", fmt::format("{}/{}", path, part.index));
       }
     } else {
       std::ranges::fill(piece, std::byte{0});

@@ -30,17 +30,20 @@ class Bounce {
 };
 
 // Whole blocks into aligned memory. What lies behind the end of the file is zero; `*got` says where
-// that is.
+// that is. Less than was asked for is the end only if it is the same when it is asked for again.
 Task<int> ReadBlocks(FileContext& context, int fd, uint64_t offset, MutSpan out, size_t* got,
                      sys::Site site) {
   *got = 0;
-  while (*got < out.size()) {
+  for (size_t end_seen = 0; *got < out.size();) {
     const int count =
         co_await sys::Read(context.ring(), fd, out.subspan(*got), offset + *got, site);
     if (count == -EINTR || count == -EAGAIN) continue;
     if (count < 0) co_return -count;
-    *got += static_cast<size_t>(count);
-    if (count == 0 || *got % kDirectBlock != 0) break;  // The end of the file.
+    const size_t end = *got + static_cast<size_t>(count);
+    const bool is_whole = count > 0 && end % kDirectBlock == 0;
+    *got = is_whole || end == end_seen ? end : Down(end);
+    if (count == 0 || end == end_seen) break;
+    if (!is_whole) end_seen = end;
   }
   if (*got < out.size()) std::memset(out.data() + *got, 0, out.size() - *got);
   co_return 0;
@@ -48,7 +51,9 @@ Task<int> ReadBlocks(FileContext& context, int fd, uint64_t offset, MutSpan out,
 
 Task<int> WriteBlocks(FileContext& context, int fd, uint64_t offset, ConstSpan data, bool data_sync,
                       size_t* done, sys::Site site) {
+  constexpr int kMostShortWrites = 3;  // In a row, of less than a block.
   const int flags = data_sync ? RWF_DSYNC : 0;
+  int short_writes = 0;
   *done = 0;
   while (*done < data.size()) {
     const int put =
@@ -58,7 +63,8 @@ Task<int> WriteBlocks(FileContext& context, int fd, uint64_t offset, ConstSpan d
     if (put == 0) co_return EIO;
     // A part of a block is written again, with the rest of it.
     *done = Down(*done + static_cast<size_t>(put));
-    if (static_cast<size_t>(put) < kDirectBlock && *done < data.size()) co_return EIO;
+    short_writes = static_cast<size_t>(put) < kDirectBlock ? short_writes + 1 : 0;
+    if (short_writes == kMostShortWrites) co_return EIO;
   }
   co_return 0;
 }

@@ -83,7 +83,25 @@ bool FileView::EachPage(uint64_t offset, size_t length, F visit) {
   return true;
 }
 
+// As a whole once at least, or as much of it.
+bool FileView::IsReadAgain(uint64_t offset, size_t length) {
+  bool again = Covers(offset, length);
+  const uint64_t end = offset + length;
+  for (uint64_t at = offset; at < end && Covers(offset, length);) {
+    Region* region = Find(at / kRegion);
+    if (region == nullptr) return false;
+    const uint64_t next = std::min(end, (at / kRegion + 1) * kRegion);
+    if (region->long_bytes < kRegion) {
+      region->long_bytes += static_cast<uint32_t>(next - at);
+      again = false;
+    }
+    at = next;
+  }
+  return again;
+}
+
 ConstSpan FileView::Get(uint64_t offset, size_t length) {
+  if (length > kShort && !IsReadAgain(offset, length)) return {};
   const auto is_there = [](const auto& resident, uint64_t page) { return resident[page]; };
   if (!EachPage(offset, length, is_there)) return {};
   return mapping_.subspan(offset, length);

@@ -54,7 +54,8 @@ class FileView {
   // False: the file has grown since, and another view would have more of it.
   bool Covers(uint64_t offset, size_t length) const { return offset + length <= mapping_.size(); }
   // Empty unless all of it is resident, as far as is known. What is given stays right until
-  // somebody else runs.
+  // somebody else runs. Of a long range empty at first, too: on a virtual machine with shadow page
+  // tables the first touch of a page costs more than to copy it, and many are read but once.
   ConstSpan Get(uint64_t offset, size_t length);
   // The bytes that Get would give, for those who cannot hand them to a system call. False as well
   // where the file cannot be read any more.
@@ -68,13 +69,17 @@ class FileView {
   static constexpr uint64_t kPagesOfRegion = kRegion / kPage;
   static constexpr int64_t kTrustMs = 1000;
 
+  // Up to this a system call saved is worth a first touch.
+  static constexpr size_t kShort = 16 * kKiB;
   struct Region {
     int64_t looked_ms = 0;
+    uint32_t long_bytes = 0;  // Read by long ranges.
     std::bitset<kPagesOfRegion> resident;
   };
 
   FileView(MutSpan mapping, ViewBudget* budget);
   Region* Find(uint64_t index);
+  bool IsReadAgain(uint64_t offset, size_t length);
   bool Look(uint64_t index, Region* region) const;
   template <typename F>
   bool EachPage(uint64_t offset, size_t length, F visit);

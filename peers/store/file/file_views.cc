@@ -27,7 +27,7 @@ Task<void> FileViews::Drop() {
 // A short read is the end of the file, or of what the page cache has.
 bool ReadCached(FileViews& views, OpenFile* file, uint64_t offset, MutSpan out, sys::Site site) {
   FileView* view = nullptr;
-  if (out.size() <= FileViews::kMostViewed) view = views.Find(file, {offset, out.size()});
+  if (out.size() <= FileViews::kMostCopied) view = views.Find(file, {offset, out.size()});
   if (view != nullptr && view->Copy(offset, out)) return true;
   const ssize_t got = sys::PreadCached(file->fd.get(), out, offset, site);
   if (got != static_cast<ssize_t>(out.size())) return false;

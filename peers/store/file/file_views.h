@@ -14,8 +14,8 @@ namespace atl {
 
 class FileViews {
  public:
-  // Longer reads cost less by a system call than by the first touch of their pages.
-  static constexpr size_t kMostViewed = 16 * kKiB;
+  // Longer reads are not copied from a view: a system call costs less than the rest of it.
+  static constexpr size_t kMostCopied = 64 * kKiB;
 
   explicit FileViews(FileTable* table) : table_(table) {}
 

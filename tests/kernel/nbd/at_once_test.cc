@@ -88,13 +88,7 @@ class AtOnce : public testing::Test {
     });
   }
 
-  static ServerOptions WithLargeViews() {
-    ServerOptions options;
-    options.limits.connection.max_view = kMiB;
-    return options;
-  }
-
-  ServerThread server{WithLargeViews()};
+  ServerThread server;
   RawClient client{server.socket()};
 };
 
@@ -193,7 +187,7 @@ TEST_F(AtOnce, WhoseReplyIsUnderWayAndCannotBeReadIsCutOff) {
   const Trap trap(512 * kKiB);
   SetView([&trap](MemoryVolume*, uint64_t, size_t n) { return trap.bytes(n); });
   FailReads(Status(Code::kIo, "the disk is broken"));
-  ASSERT_TRUE(client.Say(Script().Request({.cookie = 1, .offset = 0, .length = kMiB})));
+  ASSERT_TRUE(client.Say(Script().Request({.flags = 4, .cookie = 1, .offset = 0, .length = kMiB})));
   EXPECT_TRUE(client.IsClosed());
   EXPECT_TRUE(server.Eventually([](ServerWorld world) {
     return world.server->connections() == 0 && world.atoll->Find("v")->open_devices == 0;
@@ -203,7 +197,7 @@ TEST_F(AtOnce, WhoseReplyIsUnderWayAndCannotBeReadIsCutOff) {
 TEST_F(AtOnce, WhoseReplyIsUnderWayHasTheRestReadInTheOtherWay) {
   const Trap trap(512 * kKiB);
   SetView([&trap](MemoryVolume*, uint64_t, size_t n) { return trap.bytes(n); });
-  ASSERT_TRUE(client.Say(Script().Request({.cookie = 1, .offset = 0, .length = kMiB})));
+  ASSERT_TRUE(client.Say(Script().Request({.flags = 4, .cookie = 1, .offset = 0, .length = kMiB})));
   uint64_t cookie = 0;
   const auto answer = HearAnswer(&client, &cookie);
   ASSERT_TRUE(answer);

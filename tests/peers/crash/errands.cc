@@ -104,6 +104,46 @@ class Runner {
     RETURN_IF_ERROR(Expect(kTo, {0, 4 * kKiB}, 'm'));
     return Expect(kTo, {4 * kKiB, 8 * kKiB}, 'n');
   }
+  // In a store of its own, for this one has checksums: what was written through the page cache is
+  // read there beside the store, and then the store goes past it.
+  Status BesideAndDirect() {
+    FileStoreOptions options{.path = root_ + "-direct", .create = true, .reserve_bytes = 2 * kMiB};
+    RETURN_IF_ERROR(With(options, &Runner::Beside));
+    options.direct = true;
+    return With(options, &Runner::Direct);
+  }
+  Status With(const FileStoreOptions& options, Status (Runner::*act)(const FileStoreOptions&)) {
+    ASSIGN_OR_RETURN(auto store, FileStore::Open(env_->executor(), options));
+    Runner runner(env_, root_, *store);
+    const Status status = (runner.*act)(options);
+    env_->Run(store->Close());
+    return status;
+  }
+  Status Beside(const FileStoreOptions& options) {
+    RETURN_IF_ERROR(Adopt(kTo));
+    RETURN_IF_ERROR(Write(kTo, 0, Fill('p', 64 * kKiB), true));
+    ASSIGN_OR_RETURN(auto reader,
+                     BlobReader::Open(env_->executor(), options.path, store_.folder()));
+    Bytes out(8 * kKiB);
+    bool wrong = false;
+    for (int i = 0; i < kViews && !wrong; ++i) {
+      wrong = reader->TryRead(kTo, 4 * kKiB, out) && out != Fill('p', out.size());
+    }
+    env_->Run(reader->Close());
+    return wrong ? Wrong("what is read beside the store") : OkStatus();
+  }
+  Status Direct(const FileStoreOptions&) {
+    RETURN_IF_ERROR(Adopt(kTo));
+    RETURN_IF_ERROR(Write(kTo, 0, Fill('p', 64 * kKiB)));
+    RETURN_IF_ERROR(Write(kTo, 5'000, Fill('q', 100)));
+    RETURN_IF_ERROR(Write(kTo, 32 * kKiB, Fill('r', 8 * kKiB), true));
+    RETURN_IF_ERROR(Run(store_.Sync(kTo)));
+    RETURN_IF_ERROR(Expect(kTo, {0, 5'000}, 'p'));
+    RETURN_IF_ERROR(Expect(kTo, {5'000, 100}, 'q'));
+    RETURN_IF_ERROR(Expect(kTo, {5'100, 20'000}, 'p'));
+    RETURN_IF_ERROR(Expect(kTo, {32 * kKiB, 8 * kKiB}, 'r'));
+    return Expect(kTo, {64 * kKiB, 10'000}, '\0');
+  }
   Status LookAtBlobs() {
     ASSIGN_OR_RETURN(const auto extents, Run(store_.Extents(kFrom, kWhole)));
     uint64_t covered = 0;
@@ -235,6 +275,7 @@ std::vector<Errand> Errands(RealEnv* env, const std::string& root) {
                                  errand("copy of nothing", &Runner::CopyNothing),
                                  errand("zeros", &Runner::ZeroParts),
                                  errand("at once", &Runner::AtOnce),
+                                 errand("beside and direct", &Runner::BesideAndDirect),
                                  errand("looking at blobs", &Runner::LookAtBlobs),
                                  errand("logs", &Runner::Logs),
                                  errand("chunks", &Runner::Chunks),
