@@ -96,9 +96,9 @@ enum class Op : uint16_t {
   kStoreRemoveRecord = 160,
   kStoreListRecords = 161,
   kStoreSweep = 162,
-  kStoreFolder = 163,
   kPeerHolds = 163,
   kPeerLeft = 164,
+  kStoreFolder = 165,
   // Maps, between peers of one node (peers/map_ops.h).
   kMapOpen = 192,
   kMapTranslate = 193,

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <utility>
 
+#include "xseg/base/guarded_copy.h"
+
 namespace atl::nbd {
 namespace {
 
@@ -115,7 +117,7 @@ bool Session::ServeAtOnce(const RequestReader::Step& step) {
   }
   misses_ = 0;
   if (writes) service_.AnswerDone(slot);
-  if (!slot->viewed) Count(slot, kOk);
+  if (!slot->is_viewed()) Count(slot, kOk);
   queue_.Push(slot);
   return true;
 }
@@ -146,7 +148,7 @@ bool Session::ReadAtOnce(Slot* slot) {
       may_view ? parts_.device->TryView(request.offset, request.length) : ConstSpan();
   if (!view.empty()) {
     service_.AnswerRead(slot, view);
-    slot->viewed = true;
+    slot->view = view;
     ++views_;
     viewed_bytes_ += request.length;
     return true;
@@ -271,32 +273,37 @@ void Session::CopyViews() {
   std::vector<Slot*> left;
   queue_.ForEach([&left](Reply* reply) {
     auto* slot = static_cast<Slot*>(reply);
-    if (slot->viewed) left.push_back(slot);
+    if (slot->is_viewed()) left.push_back(slot);
   });
   for (Slot* slot : left) CopyView(slot);
 }
 
 void Session::Unview(Slot* slot) {
-  if (!std::exchange(slot->viewed, false)) return;
+  if (std::exchange(slot->view, {}).empty()) return;
   --views_;
   viewed_bytes_ -= slot->request.length;
 }
 
-// Into memory of its own: the pool may be empty, and those who hold it may wait for this reply.
+// Nobody waits for room in the pool: those who hold it may wait for this reply. Then there is
+// memory of its own, as much as a turn may view.
 void Session::CopyView(Slot* slot) {
+  const ConstSpan view = slot->view;
   Unview(slot);
-  const Request& request = slot->request;
-  slot->copy.resize(request.length);
-  if (parts_.device->TryRead(request.offset, slot->copy)) {
-    slot->ReplaceData(slot->copy);
+  slot->buffer = pool_.TryGet(view.size());
+  if (!slot->buffer) slot->copy.resize(view.size());
+  const MutSpan copy = slot->buffer ? slot->buffer.span() : MutSpan(slot->copy);
+  if (CopyGuarded(copy, view) || parts_.device->TryRead(slot->request.offset, copy)) {
+    slot->ReplaceData(copy);
     Count(slot, kOk);
   } else if (queue_.HasBegun(slot)) {
-    // A success cannot be taken back, and what was there has gone within this turn.
+    // A success cannot be taken back, and what was there cannot be read any more.
     broken_ = true;
     shutdown(parts_.socket, SHUT_RDWR);
   } else {
     queue_.Remove(slot);
     slot->Clear();
+    slot->buffer = {};
+    slot->copy = {};
     Spawn(Execute(slot));
   }
 }
@@ -330,7 +337,7 @@ void Session::Sent(size_t bytes) {
   moved_bytes_ += bytes;
   queue_.Advance(bytes, [this](Reply* reply) {
     auto* slot = static_cast<Slot*>(reply);
-    if (slot->viewed) Count(slot, kOk);
+    if (slot->is_viewed()) Count(slot, kOk);
     ReturnSlot(slot);
   });
 }

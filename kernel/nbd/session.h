@@ -73,8 +73,9 @@ class Session final {
   struct Slot : Exchange {
     int64_t started_ns = 0;
     uint64_t cost = 0;
-    bool viewed = false;  // Its data is a view.
-    Bytes copy;           // Of what was one.
+    ConstSpan view;  // Its data, if that is one.
+    Bytes copy;      // Of what was one, if the pool had no room.
+    bool is_viewed() const { return !view.empty(); }
   };
 
   Task<void> Receive();

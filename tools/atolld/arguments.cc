@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <boost/program_options.hpp>
 #include <iostream>
@@ -65,6 +66,15 @@ void SetUpLog(const std::string& level, const std::string& peer) {
   spdlog::flush_on(spdlog::level::info);
 }
 
+// Volumes, blobs and clients take descriptors each; what the system gives to anybody who asks is
+// asked for.
+void RaiseDescriptorLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 int DaemonMain(int argc, char** argv) {
@@ -93,6 +103,7 @@ int DaemonMain(int argc, char** argv) {
     return 1;
   }
   SetUpLog(config->log_level, arguments.peer.name);
+  RaiseDescriptorLimit();
   if (!arguments.peer.name.empty()) {
     arguments.peer.ready_fd = arguments.ready_fd;
     return Node::RunPeer(*config, arguments.peer);

@@ -42,8 +42,9 @@ class Executor::Doorbell final : public IoRing::Completion {
       return;
     }
     uint64_t count;
-    [[maybe_unused]] const ssize_t got = read(fd_, &count, sizeof(count));
-    if (result > 0 && (result & POLLHUP) != 0 && poller_ != nullptr) poller_->HungUp();
+    const ssize_t got = read(fd_, &count, sizeof(count));
+    const bool hung_up = got == 0 || (result > 0 && (result & POLLHUP) != 0);
+    if (hung_up && poller_ != nullptr) poller_->HungUp();
     if (ended) ring_->PollForever(fd_, this);
   }
   // The kernel holds a pointer to this, and a reference to the file, until the cancellation is

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <signal.h>
 
+#include <atomic>
 #include <cstring>
 #include <mutex>
 
@@ -51,7 +52,9 @@ bool CopyGuarded(MutSpan to, ConstSpan from) {
     return false;
   }
   guard = &mine;
-  std::memcpy(to.data(), from.data(), from.size());
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (!from.empty()) std::memcpy(to.data(), from.data(), from.size());
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   guard = nullptr;
   return true;
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "peers/store/file/blob_reader.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
 #include <limits>
 #include <utility>
 
@@ -18,7 +21,9 @@ BlobFolder FolderOf(const Dir& blobs, sys::Site site) {
 
 Result<std::unique_ptr<BlobReader>> BlobReader::Open(Executor& executor, const std::string& path,
                                                      const BlobFolder& expected) {
-  ASSIGN_OR_RETURN(const Dir root, OpenDir(path));
+  // The path of the store itself may be a symbolic link.
+  const Dir root{Fd(sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), path};
+  if (!root.fd.valid()) return PosixError(errno, "open", path);
   ASSIGN_OR_RETURN(Dir blobs, OpenDirAt(root, kBlobsDir));
   if (expected.is_none() || FolderOf(blobs) != expected) {
     return Status(Code::kStale, path + " is not the folder that the store has open");

@@ -33,7 +33,7 @@ struct BlobFolder {
 
 class BlobReader {
  public:
-  static constexpr size_t kMostOpenFiles = 1'024;
+  static constexpr size_t kMostOpenFiles = 256;
 
   // `path`: of the store. kStale if its blobs are not those of `expected`. Blocks. The executor
   // outlives the reader.

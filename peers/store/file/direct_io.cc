@@ -94,7 +94,7 @@ Task<int> Complete(FileContext& context, int fd, uint64_t offset, ConstSpan data
 bool IsDirect(uint64_t offset, ConstSpan memory) {
   const auto address = reinterpret_cast<uintptr_t>(memory.data());
   return offset % kDirectBlock == 0 && memory.size() % kDirectBlock == 0 &&
-         address % kDirectMemory == 0;
+         address % kDirectBlock == 0;
 }
 
 Task<int> ReadDirect(FileContext& context, int fd, uint64_t offset, MutSpan out, size_t* got,

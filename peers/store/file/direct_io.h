@@ -4,6 +4,9 @@
 // between the disk and memory that is aligned as well; what is not so goes through a buffer here,
 // and a block of which a part is written is read first and written whole.
 //
+// Who changes a part of a block must not meet others who change the rest of it as a whole, or zero
+// it; of those who change parts each other's bytes stay. Composers order all by 4 KiB anyway.
+//
 // All I/O on such a file goes this way: a cache beside it would show, and write back, bytes that
 // are not those of the disk.
 //
@@ -15,8 +18,8 @@
 
 namespace atl {
 
-inline constexpr size_t kDirectBlock = 4 * kKiB;  // Of offsets and lengths.
-inline constexpr size_t kDirectMemory = 512;      // What memory is aligned to.
+// What offsets, lengths and memory are multiples of. No disk wants more; some want no less.
+inline constexpr size_t kDirectBlock = 4 * kKiB;
 inline constexpr size_t kDirectBounce = 256 * kKiB;
 
 bool IsDirect(uint64_t offset, ConstSpan memory);

@@ -65,11 +65,14 @@ uint64_t FileTable::CloseRemoved() {
   return count;
 }
 
-void FileTable::DropViews() {
+std::vector<std::unique_ptr<FileView>> FileTable::TakeViews(const std::optional<FileKey>& only) {
+  std::vector<std::unique_ptr<FileView>> views;
   for (OpenFile* file : ages_) {
-    file->view.reset();
+    if (only && file->key != *only) continue;
     file->views_wanted = 0;
+    if (file->view) views.push_back(std::move(file->view));
   }
+  return views;
 }
 
 OpenFile* FileTable::OldestDirtyOverLimit() {

@@ -15,7 +15,9 @@
 
 #include <list>
 #include <memory>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "peers/store/file/file_view.h"
 #include "peers/store/ids.h"
@@ -85,7 +87,9 @@ class FileTable {
   void CloseAll(const BlobId& blob, bool writable_only);
   // Closes idle files that have no name any more, so that their space becomes free.
   uint64_t CloseRemoved();
-  void DropViews();
+  // Of one file, or of all.
+  std::vector<std::unique_ptr<FileView>> TakeViews(const std::optional<FileKey>& only);
+  ViewBudget* view_budget() { return &view_budget_; }
   // Above the limit and nothing clean to close: the oldest idle file, to be synced. Else null.
   OpenFile* OldestDirtyOverLimit();
   size_t size() const { return files_.size(); }
@@ -99,6 +103,7 @@ class FileTable {
   void Trim();
 
   size_t limit_;
+  ViewBudget view_budget_;  // Outlives the views.
   absl::flat_hash_map<FileKey, std::unique_ptr<OpenFile>, Hash> files_;
   std::list<OpenFile*> ages_;  // Looked at from the front; what was used goes to the back again.
 };

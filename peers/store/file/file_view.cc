@@ -53,6 +53,17 @@ FileView::~FileView() {
   budget_->regions -= regions_.size();
 }
 
+bool FileView::LetGoOfSome() {
+  constexpr int kRegionsAtOnce = 16;
+  for (int i = 0; i < kRegionsAtOnce && !regions_.empty(); ++i) {
+    const auto region = regions_.begin();
+    (void)madvise(mapping_.data() + region->first * kRegion, kRegion, MADV_DONTNEED);
+    regions_.erase(region);
+    --budget_->regions;
+  }
+  return !regions_.empty();
+}
+
 bool FileView::Look(uint64_t index, Region* region) const {
   unsigned char pages[kPagesOfRegion];
   if (sys::Resident(mapping_.data() + index * kRegion, kRegion, pages) != 0) return false;

@@ -60,6 +60,8 @@ class FileView {
   // The bytes that Get would give, for those who cannot hand them to a system call. False as well
   // where the file cannot be read any more.
   bool Copy(uint64_t offset, MutSpan out);
+  // Nothing of it is used any more: gives back some of its pages; false once there are none left.
+  bool LetGoOfSome();
   // It was read: the next Get has it.
   void NoteResident(uint64_t offset, size_t length);
 

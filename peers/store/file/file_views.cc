@@ -7,21 +7,25 @@ namespace atl {
 
 // Where no view can be made it is not tried again until all begin anew.
 FileView* FileViews::Find(OpenFile* file, ByteRange range) {
+  ViewBudget* budget = table_->view_budget();
   if (file->views_wanted < kViewsToMap && ++file->views_wanted == kViewsToMap) {
-    file->view = FileView::Make(file->fd.get(), &budget_);
+    file->view = FileView::Make(file->fd.get(), budget);
   }
   if (!file->view) return nullptr;
   const bool is_short = !file->view->Covers(range.offset, range.length);
-  if ((is_short || budget_.is_spent()) && !std::exchange(is_dropping_, true)) {
-    dropping_.Run(Drop());
+  if ((is_short || budget->is_spent()) && !std::exchange(is_dropping_, true)) {
+    dropping_.Run(Drop(budget->is_spent() ? std::nullopt : std::optional(file->key)));
   }
   return is_short ? nullptr : file->view.get();
 }
 
-Task<void> FileViews::Drop() {
+// A little of it at a time: there may be millions of pages to let go of.
+Task<void> FileViews::Drop(std::optional<FileKey> only) {
   co_await Yield{};
+  for (const auto& view : table_->TakeViews(only)) {
+    while (view->LetGoOfSome()) co_await Yield{};
+  }
   is_dropping_ = false;
-  table_->DropViews();
 }
 
 // A short read is the end of the file, or of what the page cache has.

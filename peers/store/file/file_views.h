@@ -6,6 +6,8 @@
 // Threads: the executor's. Join before it is destroyed.
 #pragma once
 
+#include <optional>
+
 #include "peers/store/file/file_table.h"
 #include "xseg/base/sync.h"
 #include "xseg/base/task.h"
@@ -27,10 +29,9 @@ class FileViews {
   // Whoever reads a file a few times is served faster without.
   static constexpr uint32_t kViewsToMap = 64;
 
-  Task<void> Drop();
+  Task<void> Drop(std::optional<FileKey> only);
 
   FileTable* table_;
-  ViewBudget budget_;
   bool is_dropping_ = false;
   TaskGroup dropping_;
 };

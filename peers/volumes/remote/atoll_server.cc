@@ -9,6 +9,9 @@
 namespace atl {
 namespace {
 
+// Longer requests would hold up those behind them.
+constexpr size_t kMostAtOnce = 64 * kKiB;
+
 constexpr int kHoldAttempts = 300;
 constexpr int64_t kHoldPause = 200 * kMillisecond;
 
@@ -253,14 +256,16 @@ Task<Status> AtollServer::Do(const RpcCall& call, PortReadOp& op) {
   CO_ASSIGN_OR_RETURN(const OpenRef open, co_await Admit(call, op));
   CO_RETURN_IF_ERROR(co_await open->line.Turn(op.sequence));
   open->line.Pass();
-  if (open->device->TryRead(op.offset, call.data)) co_return OkStatus();
+  const bool is_short = call.data.size() <= kMostAtOnce;
+  if (is_short && open->device->TryRead(op.offset, call.data)) co_return OkStatus();
   co_return co_await open->device->Read(op.offset, call.data);
 }
 Task<Status> AtollServer::Do(const RpcCall& call, PortWriteOp& op) {
   CO_ASSIGN_OR_RETURN(const OpenRef open, co_await Admit(call, op));
   CO_RETURN_IF_ERROR(co_await open->line.Turn(op.sequence));
   open->line.Pass();
-  if (open->device->TryWrite(op.offset, call.data, op.options)) co_return OkStatus();
+  const bool is_short = call.data.size() <= kMostAtOnce;
+  if (is_short && open->device->TryWrite(op.offset, call.data, op.options)) co_return OkStatus();
   co_return co_await open->device->Write(op.offset, call.data, op.options);
 }
 Task<Status> AtollServer::Do(const RpcCall& call, PortFlushOp& op) {

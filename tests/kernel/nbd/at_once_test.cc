@@ -3,6 +3,7 @@
 // Requests that are served as they come (Device::TryRead and its like), over real sockets.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <map>
 #include <optional>
@@ -92,20 +93,20 @@ class AtOnce : public testing::Test {
   RawClient client{server.socket()};
 };
 
-// The first `good` bytes can be read, the rest raises SIGBUS or SIGSEGV for whoever touches it.
+// The first `good` bytes can be read, the rest raises SIGBUS for whoever touches it.
 class Trap {
  public:
-  explicit Trap(size_t good) : good_(good) {
-    memory_ = mmap(nullptr, kMiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  explicit Trap(size_t good) : file_(memfd_create("trap", MFD_CLOEXEC)) {
+    const Bytes bytes(good, std::byte{'a'});
+    CHECK(pwrite(file_.get(), bytes.data(), good, 0) == static_cast<ssize_t>(good));
+    memory_ = mmap(nullptr, kMiB, PROT_READ, MAP_SHARED, file_.get(), 0);
     CHECK(memory_ != MAP_FAILED);
-    std::memset(memory_, 'a', kMiB);
-    CHECK(mprotect(static_cast<std::byte*>(memory_) + good_, kMiB - good_, PROT_NONE) == 0);
   }
   ~Trap() { munmap(memory_, kMiB); }
   ConstSpan bytes(size_t count) const { return {static_cast<const std::byte*>(memory_), count}; }
 
  private:
-  size_t good_;
+  Fd file_;
   void* memory_;
 };
 

@@ -109,6 +109,8 @@ class Runner {
   Status BesideAndDirect() {
     FileStoreOptions options{.path = root_ + "-direct", .create = true, .reserve_bytes = 2 * kMiB};
     RETURN_IF_ERROR(With(options, &Runner::Beside));
+    const Capabilities& can = store_.info().capabilities;
+    if (can.punch != Support::kNative || can.zero != Support::kNative) return {};  // None there.
     options.direct = true;
     return With(options, &Runner::Direct);
   }
