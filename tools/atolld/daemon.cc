@@ -70,7 +70,8 @@ class Daemon {
   ReadyNotifier& ready_;
   Event stop_;
   int signals_seen_ = 0;
-  Executor executor_;
+  // Of an isolated node the stores' processes have the files.
+  Executor executor_{Executor::Options{.polls_files = config_.placement == Placement::kFused}};
   StopSignals signals_;
 };
 

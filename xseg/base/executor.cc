@@ -18,6 +18,9 @@ namespace {
 constexpr int kTurnsWithoutRing = 8;
 constexpr int64_t kLongestWithoutRingNs = 20 * kMicrosecond;
 
+constexpr int64_t kMostFilePatienceNs = 50 * kMicrosecond;
+constexpr int64_t kLeastFilePatienceNs = 4 * kMicrosecond;
+
 int64_t ReadClock(clockid_t clock) {
   timespec now;
   clock_gettime(clock, &now);
@@ -146,10 +149,24 @@ void Executor::Turn() {
   }
   if (worked || scheduler().has_ready()) {
     if (options_.spin_ns > 0) last_work_ns_ = now_ns;
+    if (std::exchange(files_awaited_since_ns_, 0) != 0) file_patience_ns_ = kMostFilePatienceNs;
     return;
   }
+  if (AwaitsFiles()) return;
   if (options_.spin_ns > 0 && BootNs() - last_work_ns_ < options_.spin_ns) return;
   SleepUntilWork();
+}
+
+// Patience that was in vain shrinks, down to none; it comes back with a sleep that was short.
+bool Executor::AwaitsFiles() {
+  if (file_patience_ns_ == 0 || ring_.files_in_flight() == 0) return false;
+  const int64_t now_ns = BootNs();
+  if (files_awaited_since_ns_ == 0) files_awaited_since_ns_ = now_ns;
+  if (now_ns - files_awaited_since_ns_ < file_patience_ns_) return true;
+  files_awaited_since_ns_ = 0;
+  file_patience_ns_ /= 2;
+  if (file_patience_ns_ < kLeastFilePatienceNs) file_patience_ns_ = 0;
+  return false;
 }
 
 void Executor::SleepUntilWork() {
@@ -157,7 +174,12 @@ void Executor::SleepUntilWork() {
   for (Poller* poller : pollers_) may_sleep &= poller->PrepareSleep();
   if (may_sleep) {
     const auto deadline = scheduler().next_deadline_ns();
+    const bool for_files = options_.polls_files && ring_.files_in_flight() > 0;
+    const int64_t from_ns = for_files ? BootNs() : 0;
     ring_.SubmitAndWait(deadline ? std::max<int64_t>(*deadline - BootNs(), 0) : -1);
+    if (for_files && BootNs() - from_ns <= kMostFilePatienceNs) {
+      file_patience_ns_ = kMostFilePatienceNs;
+    }
   }
   for (Poller* poller : pollers_) poller->Woken();
 }

@@ -42,6 +42,10 @@ class Executor final : public Env {
     // 0: offloaded functions run on the executor's own thread, for tests in which all that happens
     // shall happen in the same order each time.
     int offload_threads = 2;
+    // Stays awake for a while where reads and writes of files are under way and such waits were
+    // short lately: to sleep and be woken costs more than a fast disk takes. For who has no other
+    // process of ours on its CPU.
+    bool polls_files = false;
   };
   Executor() : Executor(Options{}) {}
   explicit Executor(Options options);
@@ -109,6 +113,7 @@ class Executor final : public Env {
   void Turn();
   bool PollAll();
   void SleepUntilWork();
+  bool AwaitsFiles();
 
   Scheduler::Scope scope_;
   Options options_;
@@ -117,6 +122,8 @@ class Executor final : public Env {
   std::vector<Poller*> pollers_;
   std::atomic<bool> stop_{false};
   int64_t last_work_ns_ = 0;
+  int64_t file_patience_ns_ = 0;        // What AwaitsFiles may take.
+  int64_t files_awaited_since_ns_ = 0;  // 0: they are not.
   int turns_without_ring_ = 0;
   int64_t last_ring_ns_ = 0;
   std::vector<std::unique_ptr<Doorbell>> doorbells_;

@@ -40,23 +40,27 @@ class IoRing {
   template <typename Prepare>
   class Operation final : public Completion {
    public:
-    Operation(IoRing* ring, Prepare prepare) : ring_(ring), prepare_(prepare) {}
+    Operation(IoRing* ring, Prepare prepare, bool of_file)
+        : ring_(ring), prepare_(prepare), of_file_(of_file) {}
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> handle) {
       handle_ = handle;
       io_uring_sqe* entry = ring_->NextEntry();
       prepare_(entry);
       io_uring_sqe_set_data(entry, static_cast<Completion*>(this));
+      ring_->files_in_flight_ += of_file_;
     }
     int await_resume() const noexcept { return result_; }
     void OnComplete(int result, uint32_t) override {
       result_ = result;
+      ring_->files_in_flight_ -= of_file_;
       Scheduler::Current().Post(handle_);
     }
 
    private:
     IoRing* ring_;
     Prepare prepare_;
+    bool of_file_;
     int result_ = 0;
     std::coroutine_handle<> handle_;
   };
@@ -67,13 +71,13 @@ class IoRing {
   IoRing& operator=(const IoRing&) = delete;
 
   auto Read(int fd, MutSpan buffer, uint64_t offset) {
-    return Make([=](io_uring_sqe* sqe) {
+    return MakeOfFile([=](io_uring_sqe* sqe) {
       io_uring_prep_read(sqe, fd, buffer.data(), static_cast<unsigned>(buffer.size()), offset);
     });
   }
   // `rw_flags` as of pwritev2: RWF_DSYNC and so on.
   auto Write(int fd, ConstSpan buffer, uint64_t offset, int rw_flags = 0) {
-    return Make([=](io_uring_sqe* sqe) {
+    return MakeOfFile([=](io_uring_sqe* sqe) {
       io_uring_prep_write(sqe, fd, buffer.data(), static_cast<unsigned>(buffer.size()), offset);
       sqe->rw_flags = rw_flags;
     });
@@ -122,6 +126,8 @@ class IoRing {
   // Ends it: `completion` is called once more, without IORING_CQE_F_MORE, and may go then.
   void CancelPoll(Completion* completion);
 
+  // Reads and writes of files.
+  uint64_t files_in_flight() const { return files_in_flight_; }
   bool has_unsubmitted() { return io_uring_sq_ready(&ring_) > 0; }
   // Hands prepared entries to the kernel and delivers what is complete; returns how many that was.
   size_t SubmitAndReap();
@@ -131,13 +137,18 @@ class IoRing {
  private:
   template <typename Prepare>
   Operation<Prepare> Make(Prepare prepare) {
-    return Operation<Prepare>(this, prepare);
+    return Operation<Prepare>(this, prepare, false);
+  }
+  template <typename Prepare>
+  Operation<Prepare> MakeOfFile(Prepare prepare) {
+    return Operation<Prepare>(this, prepare, true);
   }
   io_uring_sqe* NextEntry();
   bool WantsKernel() const;
   size_t Reap();
 
   io_uring ring_;
+  uint64_t files_in_flight_ = 0;
 };
 
 }  // namespace atl
