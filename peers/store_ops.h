@@ -12,6 +12,7 @@
 
 #include "peers/ops.h"
 #include "peers/port_rpc/wire.h"
+#include "peers/store/blob_folder.h"
 #include "peers/store/store.h"
 
 namespace atl {
@@ -199,13 +200,8 @@ struct StoreSweepOp {
   using Wire = WireRow<Op::kStoreSweep, ByteTotal, Repeat::kHarmless>;
   bool dry_run = false;
 };
-// Where another process of this host finds the bytes of blobs, as of BlobFolder; zeros: nowhere.
-struct StoreFolder {
-  uint64_t device = 0;
-  uint64_t inode = 0;
-};
-struct StoreFolderOp {
-  using Wire = WireRow<Op::kStoreFolder, StoreFolder, Repeat::kHarmless>;
+struct StoreFolderOp {  // None: nobody but the store reads its blobs.
+  using Wire = WireRow<Op::kStoreFolder, BlobFolder, Repeat::kHarmless>;
 };
 
 // Said by a peer to the supervisor, which tells the peer's successor if it dies: what it has taken,
@@ -296,7 +292,7 @@ template <typename V> void Fields(V& v, RecordVersion& x) { v(x.version); }
 template <typename V> void Fields(V& v, ByteTotal& x) { v(x.bytes); }
 template <typename V> void Fields(V& v, ChunkContent& x) { v(x.bytes); }
 
-template <typename V> void Fields(V& v, StoreFolder& x) { v(x.device, x.inode); }
+template <typename V> void Fields(V& v, BlobFolder& x) { v(x.device, x.inode); }
 
 template <typename V> void Fields(V&, StoreInfoOp&) {}
 template <typename V> void Fields(V&, StoreFolderOp&) {}

@@ -93,8 +93,7 @@ class StorePeerProgram final : public Peer {
     server_ = std::make_unique<StoreServer>(store_.get(), keeper_.get());
     // A filter wants to see each read, so this is of a bare one only.
     if (const auto* file = dynamic_cast<const FileStore*>(store_.get())) {
-      const BlobFolder folder = file->folder();
-      server_->TellFolder({.device = folder.device, .inode = folder.inode});
+      server_->TellFolder(file->folder());
     }
     if (host_.heirloom) co_await server_->Inherit(host_.heirloom->holdings);
     port_->server().Add(StoreOps{}, server_.get());

@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 
+#include "peers/store/blob_folder.h"
 #include "peers/store/file/file_views.h"
 #include "peers/store/file/posix.h"
 #include "xseg/base/executor.h"
@@ -22,14 +23,6 @@
 #include "xseg/base/task.h"
 
 namespace atl {
-
-// Which directory it is that a store's blobs lie in, on this host, as long as somebody has it open.
-struct BlobFolder {
-  uint64_t device = 0;
-  uint64_t inode = 0;
-  bool is_none() const { return inode == 0; }
-  friend bool operator==(const BlobFolder&, const BlobFolder&) = default;
-};
 
 class BlobReader {
  public:

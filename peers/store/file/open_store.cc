@@ -104,11 +104,7 @@ Result<std::unique_ptr<FileStore>> FileStore::Open(Executor& executor, FileStore
   ASSIGN_OR_RETURN(ChunkDirs chunks, ChunkDirs::Open(context->root));
   ASSIGN_OR_RETURN(const FileSystemFacts facts, ProbeFileSystem(context->tmp));
   context->can = facts.capabilities;
-  if (options.direct && !facts.direct) {
-    return Status(Code::kUnsupported,
-                  fmt::format("{}: there is no direct I/O on {}; leave out 'direct'", options.path,
-                              facts.type));
-  }
+  if (options.direct) RETURN_IF_ERROR(ProbeDirect(context->tmp, context->can));
   uint64_t sums = 0;
   if (options.sums) {
     ASSIGN_OR_RETURN(sums, MarkSums(context->root, context->tmp));

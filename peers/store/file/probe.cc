@@ -63,16 +63,6 @@ bool ProbeAllocation(int fd) {
   return ForEachExtent(fd, {0, kProbeBytes}, "probe", look).ok() && told;
 }
 
-// The flag says nothing of what the disk wants to be aligned. The last probe: the description stays
-// so. What discards do by hand where there is no native way does not fit its blocks.
-bool ProbeDirect(int fd, const Capabilities& can) {
-  if (can.punch != Support::kNative || can.zero != Support::kNative) return false;
-  alignas(kDirectBlock) std::byte block[kDirectBlock] = {};
-  constexpr auto kWhole = static_cast<ssize_t>(kDirectBlock);
-  return sys::SetDirect(fd) == 0 && sys::Pwrite(fd, block, kDirectBlock) == kWhole &&
-         sys::Pread(fd, block, kDirectBlock) == kWhole;
-}
-
 std::optional<Uuid> BootId() {
   const Fd fd(sys::Open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
   Bytes text(36);
@@ -136,10 +126,24 @@ Result<FileSystemFacts> ProbeFileSystem(const Dir& tmp) {
   can.extents = ProbeExtents(fd);
   can.tells_allocation = can.extents != Support::kNone && ProbeAllocation(fd);
   if (facts.local) can.seal = ProbeSeal(temp);
-  facts.direct = ProbeDirect(fd, can);
   facts.cache = ProbeCache(tmp, facts.local);
   RETURN_IF_ERROR(UnlinkAt(tmp, temp.name));
   return facts;
+}
+
+// The flag says nothing of what the disk wants to be aligned, so a block is written. What discards
+// do by hand where there is no native way does not fit such blocks.
+Status ProbeDirect(const Dir& tmp, const Capabilities& can) {
+  const Status none(Code::kUnsupported, "there is no direct I/O there; leave out 'direct'");
+  if (can.punch != Support::kNative || can.zero != Support::kNative) return none.With(tmp.path);
+  ASSIGN_OR_RETURN(const TempFile temp, MakeTempAt(tmp));
+  alignas(kDirectBlock) static constexpr std::byte kBlock[kDirectBlock] = {};
+  int error = sys::SetDirect(temp.fd.get()) == 0 ? 0 : errno;
+  if (error == 0 && sys::Pwrite(temp.fd.get(), kBlock, 0) < 0) error = errno;
+  RETURN_IF_ERROR(UnlinkAt(tmp, temp.name));
+  if (error == EINVAL || error == EOPNOTSUPP) return none.With(tmp.path);
+  // A store that is full still serves.
+  return error == 0 || error == ENOSPC ? OkStatus() : PosixError(error, "direct I/O in", tmp.path);
 }
 
 }  // namespace atl

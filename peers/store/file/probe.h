@@ -11,12 +11,13 @@ namespace atl {
 struct FileSystemFacts {
   Capabilities capabilities;
   CacheIdentity cache;
-  std::string type;     // "ext4", "xfs", ..., or a number.
-  bool local = false;   // Locks and page cache are this host's alone.
-  bool direct = false;  // I/O may go past the page cache.
+  std::string type;    // "ext4", "xfs", ..., or a number.
+  bool local = false;  // Locks and page cache are this host's alone.
 };
 
 Result<FileSystemFacts> ProbeFileSystem(const Dir& tmp);
+// kUnsupported where files cannot be read and written past the page cache.
+Status ProbeDirect(const Dir& tmp, const Capabilities& can);
 
 // The flag that stops every writer, also those that have the file open. Needs CAP_LINUX_IMMUTABLE.
 Status SetImmutable(int fd, bool on, const std::string& path);

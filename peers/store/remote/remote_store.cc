@@ -28,12 +28,10 @@ void RemoteStore::ReadBeside(Executor& executor, std::string path) {
 Task<Result<std::unique_ptr<BlobReader>>> RemoteStore::MakeReader() {
   while (true) {
     asked_life_ = client_->LifeOf(target_);
-    CO_ASSIGN_OR_RETURN(const StoreFolder folder, co_await client_->Call(target_, StoreFolderOp{}));
+    CO_ASSIGN_OR_RETURN(const BlobFolder folder, co_await client_->Call(target_, StoreFolderOp{}));
     if (client_->LifeOf(target_) != asked_life_) continue;
-    if (folder.inode == 0) co_return std::unique_ptr<BlobReader>();
-    const auto open = [this, folder] {
-      return BlobReader::Open(*executor_, path_, {folder.device, folder.inode});
-    };
+    if (folder.is_none()) co_return std::unique_ptr<BlobReader>();
+    const auto open = [this, folder] { return BlobReader::Open(*executor_, path_, folder); };
     co_return co_await executor_->Offload(open);
   }
 }

@@ -24,7 +24,7 @@ Status Removed(const RpcCall& call, Status status) {
 }  // namespace
 
 Task<Result<StoreInfo>> StoreServer::Do(const RpcCall&, StoreInfoOp&) { co_return store_->info(); }
-Task<Result<StoreFolder>> StoreServer::Do(const RpcCall&, StoreFolderOp&) { co_return folder_; }
+Task<Result<BlobFolder>> StoreServer::Do(const RpcCall&, StoreFolderOp&) { co_return folder_; }
 Task<Result<Capacity>> StoreServer::Do(const RpcCall&, StoreCapacityOp&) {
   return store_->GetCapacity();
 }

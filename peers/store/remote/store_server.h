@@ -25,7 +25,7 @@ class StoreServer {
       : store_(store), keeper_(keeper) {}
 
   // The store's blobs may be read there without asking it.
-  void TellFolder(StoreFolder folder) { folder_ = folder; }
+  void TellFolder(BlobFolder folder) { folder_ = folder; }
 
   // For who takes the place of a dead one: adopts what that one had. What cannot be had any more is
   // another's, and who writes to it will hear so.
@@ -72,7 +72,7 @@ class StoreServer {
   Task<Status> Do(const RpcCall&, StoreRemoveRecordOp& op);
   Task<Result<Page<RecordKey>>> Do(const RpcCall&, StoreListRecordsOp& op);
   Task<Result<ByteTotal>> Do(const RpcCall&, StoreSweepOp& op);
-  Task<Result<StoreFolder>> Do(const RpcCall&, StoreFolderOp& op);
+  Task<Result<BlobFolder>> Do(const RpcCall&, StoreFolderOp& op);
 
  private:
   Task<Status> Noted(Status adopted, Holding what);
@@ -80,7 +80,7 @@ class StoreServer {
 
   Store* store_;
   HoldingsKeeper* keeper_;
-  StoreFolder folder_;
+  BlobFolder folder_;
   std::set<Holding> held_;
 };
 

@@ -129,7 +129,7 @@ class FileOverPortsMedium final : public FileMedium {
     auto file = OpenFile();
     const BlobFolder folder = file->folder();
     auto store = StoreOverPorts::Make(env(), std::move(file));
-    store->server().TellFolder({.device = folder.device, .inode = folder.inode});
+    store->server().TellFolder(folder);
     store->ReadBeside(executor(), path());
     return store;
   }

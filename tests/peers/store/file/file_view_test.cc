@@ -151,73 +151,61 @@ TEST_F(FileViewTest, SharesABudgetWithAllOthers) {
   EXPECT_EQ(FileView::Make(file_.get(), &budget_), nullptr);
 }
 
-class ViewsOfBlobs : public FileStoreTest {};
+// A blob of 1 MiB, in the page cache.
+class ViewsOfBlobs : public FileStoreTest {
+ protected:
+  void SetUp() override {
+    ASSERT_OK(Run(store_->Adopt(id_, 0)));
+    ASSERT_OK(Run(store_->Write(id_, 0, data_, {})));
+  }
+  void TearDown() override { Close(*store_); }
+  // Asks until it is given, or has been asked for often.
+  ConstSpan View(uint64_t offset, size_t length) {
+    ConstSpan view;
+    for (int i = 0; i < 100 && view.empty(); ++i) view = store_->TryView(id_, offset, length);
+    return view;
+  }
+  static bool IsSame(ConstSpan view, ConstSpan bytes) { return std::ranges::equal(view, bytes); }
+
+  const std::unique_ptr<FileStore> store_ = Open();
+  const BlobId id_ = NewBlob();
+  const Bytes data_ = Pattern(kMiB, 3);
+};
 
 TEST_F(ViewsOfBlobs, AreGivenOnceManyAreWanted) {
-  auto store = Open();
-  const BlobId id = NewBlob();
-  ASSERT_OK(Run(store->Adopt(id, 0)));
-  const Bytes data = Pattern(kMiB, 3);
-  ASSERT_OK(Run(store->Write(id, 0, data, {})));
-  EXPECT_TRUE(store->TryView(id, 0, 4'096).empty()) << "who reads once is not worth a mapping";
-  ConstSpan view;
-  for (int i = 0; i < 100 && view.empty(); ++i) view = store->TryView(id, 8'192, 4'096);
-  ASSERT_EQ(view.size(), 4'096u);
-  EXPECT_TRUE(std::ranges::equal(view, ConstSpan(data).subspan(8'192, 4'096)));
-  Close(*store);
+  EXPECT_TRUE(store_->TryView(id_, 0, 4'096).empty()) << "who reads once is not worth a mapping";
+  EXPECT_TRUE(IsSame(View(8'192, 4'096), ConstSpan(data_).subspan(8'192, 4'096)));
 }
 
 TEST_F(ViewsOfBlobs, KeepNoBlobFromItsNextWriter) {
-  auto store = Open();
-  auto next = Open();
-  const BlobId id = NewBlob();
-  ASSERT_OK(Run(store->Adopt(id, 0)));
-  ASSERT_OK(Run(store->Write(id, 0, Pattern(kMiB, 4), {})));
-  for (int i = 0; i < 100; ++i) (void)store->TryView(id, 0, 4'096);
-  ASSERT_FALSE(store->TryView(id, 0, 4'096).empty());
-  Run(store->Disown(id));
-  EXPECT_OK(Run(next->Adopt(id, 0)));
-  Close(*store);
+  const auto next = Open();
+  ASSERT_FALSE(View(0, 4'096).empty());
+  Run(store_->Disown(id_));
+  EXPECT_OK(Run(next->Adopt(id_, 0)));
   Close(*next);
 }
 
 TEST_F(ViewsOfBlobs, GrowWithTheFile) {
-  auto store = Open();
-  const BlobId id = NewBlob();
-  ASSERT_OK(Run(store->Adopt(id, 0)));
-  ASSERT_OK(Run(store->Write(id, 0, Pattern(kMiB, 5), {})));
-  for (int i = 0; i < 100; ++i) (void)store->TryView(id, 0, 4'096);
-  const Bytes far = Pattern(kMiB, 6);
-  ASSERT_OK(Run(store->Write(id, 3 * kGiB, far, {})));
-  (void)store->TryView(id, 3 * kGiB, kMiB);
+  ASSERT_FALSE(View(0, 4'096).empty());
+  ASSERT_OK(Run(store_->Write(id_, 3 * kGiB, data_, {})));
+  (void)store_->TryView(id_, 3 * kGiB, kMiB);
   Rest(kMillisecond);
-  ConstSpan view;
-  for (int i = 0; i < 100 && view.empty(); ++i) view = store->TryView(id, 3 * kGiB, kMiB);
-  EXPECT_TRUE(std::ranges::equal(view, far));
-  EXPECT_EQ(store->TryView(id, 0, 4'096).size(), 4'096u);
-  Close(*store);
+  EXPECT_TRUE(IsSame(View(3 * kGiB, kMiB), data_));
+  EXPECT_EQ(store_->TryView(id_, 0, 4'096).size(), 4'096u);
 }
 
 // Who asks for many in a row, and sends them afterwards, has all of them.
 TEST_F(ViewsOfBlobs, StayRightWhileMoreAreAskedFor) {
-  auto store = Open();
-  const BlobId id = NewBlob();
-  ASSERT_OK(Run(store->Adopt(id, 0)));
-  const Bytes data = Pattern(kMiB, 7);
-  ASSERT_OK(Run(store->Write(id, 0, data, {})));
-  ConstSpan view;
-  for (int i = 0; i < 100 && view.empty(); ++i) view = store->TryView(id, 0, 4'096);
-  ASSERT_EQ(view.size(), 4'096u);
-  ASSERT_OK(Run(store->Write(id, 3 * kGiB, data, {})));
+  const ConstSpan view = View(0, 4'096), bytes = ConstSpan(data_).first(4'096);
+  ASSERT_TRUE(IsSame(view, bytes));
+  ASSERT_OK(Run(store_->Write(id_, 3 * kGiB, data_, {})));
   // Behind the end of the mapping, and so often that another one would be made.
   for (int i = 0; i < 200; ++i) {
-    EXPECT_TRUE(store->TryView(id, 3 * kGiB, 4'096).empty());
-    ASSERT_TRUE(std::ranges::equal(view, ConstSpan(data).first(4'096)));
+    EXPECT_TRUE(store_->TryView(id_, 3 * kGiB, 4'096).empty());
+    ASSERT_TRUE(IsSame(view, bytes));
   }
   Rest(kMillisecond);
-  for (int i = 0; i < 100; ++i) view = store->TryView(id, 3 * kGiB, 4'096);
-  EXPECT_TRUE(std::ranges::equal(view, ConstSpan(data).first(4'096)));
-  Close(*store);
+  EXPECT_TRUE(IsSame(View(3 * kGiB, 4'096), bytes));
 }
 
 }  // namespace
