@@ -189,7 +189,9 @@ template <typename V> void Fields(V& v, OpenMapState& x) {
 template <typename V> void Fields(V& v, PendingOperation& x) {
   v(x.kind, x.uuid, x.name, x.size, x.time_ns);
 }
-template <typename V> void Fields(V& v, PinChange& x) { v(x.new_epoch, x.new_size, x.snapshot); }
+template <typename V> void Fields(V& v, PinChange& x) {
+  v(x.new_epoch, x.new_size, x.snapshot, x.ends_opening);
+}
 template <typename V> void Fields(V& v, MapOpenOp& x) {
   v(x.home, x.uuid, x.writable, x.generation, x.admitted);
 }

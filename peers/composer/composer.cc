@@ -13,12 +13,13 @@
 namespace atl {
 
 Composer::Composer(Env* env, StoreSet* stores, BufferPool* buffers, std::unique_ptr<MapApi> map,
-                   RightToAct right)
+                   RightToAct right, ComposerOptions options)
     : env_(env),
       stores_(stores),
       buffers_(buffers),
       map_(std::move(map)),
       right_(std::move(right)),
+      options_(options),
       retry_(*env) {}
 
 Composer::~Composer() { CHECK(ranges_.in_flight() == 0); }
@@ -172,6 +173,11 @@ Task<Status> Composer::WriteOwn(uint64_t offset, ConstSpan data, bool data_sync)
   co_return lost ? co_await Fail(status) : status;
 }
 
+void Composer::NoteUnflushed(ByteRange written) {
+  ++completed_;
+  unflushed_.Add(GrainsOf(written), JournalChange::kOwn);
+}
+
 Task<Status> Composer::Commit(ByteRange whole_grains, JournalChange change) {
   // Raised before the change can be in the journal: a flush that covers the change with its barrier
   // must not take the blob, which has the data, for clean.
@@ -182,6 +188,7 @@ Task<Status> Composer::Commit(ByteRange whole_grains, JournalChange change) {
     status = co_await map_->Commit(GrainsOf(whole_grains), change);
   }
   if (!status.ok()) co_return co_await Fail(status);
+  unflushed_.Add(GrainsOf(whole_grains), change);
   CheckpointIfWanted();
   co_return OkStatus();
 }
@@ -209,7 +216,6 @@ Task<Status> Composer::DoWrite(uint64_t offset, ConstSpan data, bool fua) {
     Passage passage(this, range, RangeMode::kExclusive, kOneRoom);
     CO_RETURN_IF_ERROR(co_await passage.Enter());
     CO_RETURN_IF_ERROR(co_await WriteHeld(offset, data, fua, &durable));
-    if (!durable) ++completed_;
     CO_RETURN_IF_ERROR(co_await Failed());
     CO_RETURN_IF_ERROR(right_());
   }
@@ -221,24 +227,14 @@ Task<Status> Composer::DoWrite(uint64_t offset, ConstSpan data, bool fua) {
 // as do all while a flush would have to sync much of others'; but that is dear only once.
 bool Composer::FlushIsCheaper() {
   constexpr uint64_t kMostUnsynced = 256;
+  // What is written in place would be written over by what the log has of it, after a loss of
+  // power.
+  if (log_ && log_->holds_writes()) return true;
   if (fua_writes_ < 2) return false;
   if (completed_ - synced_ <= kMostUnsynced) return true;
-  if (!cleaning_ && !closing_ && env_->BootNs() >= may_clean_ns_) {
-    cleaning_ = true;
-    background_.Run(Clean());
-  }
+  if (log_ && !unflushed_.too_many()) return true;
+  CleanSoon(false);
   return false;
-}
-
-// Not all the time: what is written over and over need not be synced as often.
-Task<void> Composer::Clean() {
-  constexpr int64_t kPauses = 10;
-  co_await Yield{};
-  const int64_t began_ns = env_->BootNs();
-  (void)co_await Flush();  // Of a failure everybody hears.
-  const int64_t now_ns = env_->BootNs();
-  may_clean_ns_ = now_ns + kPauses * (now_ns - began_ns);
-  cleaning_ = false;
 }
 
 Task<Status> Composer::WriteHeld(uint64_t offset, ConstSpan data, bool fua, bool* durable) {
@@ -249,7 +245,9 @@ Task<Status> Composer::WriteHeld(uint64_t offset, ConstSpan data, bool fua, bool
   if (pieces.size() == 1 && pieces[0].kind == PieceKind::kOwn) {
     if (fua) co_await Yield{};  // The others of this turn are counted.
     *durable = fua && map_->IsBarriered(GrainsOf(range)) && !FlushIsCheaper();
-    co_return co_await WriteOwn(offset, data, *durable);
+    CO_RETURN_IF_ERROR(co_await WriteOwn(offset, data, *durable));
+    if (!*durable) NoteUnflushed(range);
+    co_return OkStatus();
   }
   CO_RETURN_IF_ERROR(co_await FirstWrite(offset, data, pieces));
   co_return co_await Commit(range.RoundOut(kSubGrain), JournalChange::kOwn);
@@ -322,7 +320,6 @@ Task<Status> Composer::DoZero(ByteRange range, DeviceZeroOptions options) {
     CO_RETURN_IF_ERROR(co_await passage.Enter());
     CO_RETURN_IF_ERROR(co_await CheckWritable());
     CO_RETURN_IF_ERROR(co_await ZeroHeld(range, options));
-    ++completed_;
     CO_RETURN_IF_ERROR(co_await Failed());
     CO_RETURN_IF_ERROR(right_());
   }
@@ -338,7 +335,10 @@ Task<Status> Composer::ZeroEdge(ByteRange range) {
   static constexpr std::array<std::byte, kSubGrain> kZeros{};
   const ConstSpan zeros = ConstSpan(kZeros).first(range.length);
   CO_RETURN_IF_ERROR(co_await FirstWrite(range.offset, zeros, pieces));
-  if (pieces[0].kind == PieceKind::kOwn) co_return OkStatus();
+  if (pieces[0].kind == PieceKind::kOwn) {
+    NoteUnflushed(range);
+    co_return OkStatus();
+  }
   co_return co_await Commit(range.RoundOut(kSubGrain), JournalChange::kOwn);
 }
 

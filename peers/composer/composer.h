@@ -9,6 +9,7 @@
 //   zeros:        punch the current blob, then the journal, then acknowledge; on request also for
 //                 the zeros that are found in a write
 //   flush:        note the journal position, sync the blob if dirty, barrier, sync the journal
+//   flush of little, once there have been some:  read it back, append it to the write log
 //
 // After a failed sync, or a journal that cannot be appended to, the volume is read-only with the
 // reason, recorded in its header before anybody is told.
@@ -24,6 +25,8 @@
 #include "peers/client/device.h"
 #include "peers/composer/hops.h"
 #include "peers/composer/range_lock.h"
+#include "peers/composer/unflushed_writes.h"
+#include "peers/composer/write_log.h"
 #include "peers/composer/zero_runs.h"
 #include "peers/mapper/map_api.h"
 #include "peers/store/store_set.h"
@@ -38,6 +41,11 @@ namespace atl {
 // each answer; cheap.
 using RightToAct = std::function<Status()>;
 
+struct ComposerOptions {
+  // So many flushes that a write log would have served, and one is made. It takes space.
+  uint32_t flushes_before_log = 16;
+};
+
 class Composer {
  public:
   // Sub-grains of one volume that are completed from below at once; others wait in line.
@@ -45,7 +53,7 @@ class Composer {
 
   // All outlive the composer.
   Composer(Env* env, StoreSet* stores, BufferPool* buffers, std::unique_ptr<MapApi> map,
-           RightToAct right);
+           RightToAct right, ComposerOptions options = {});
   ~Composer();
 
   const MapGeometry& geometry() const { return map_->geometry(); }
@@ -97,11 +105,6 @@ class Composer {
   friend class Passage;
   static constexpr uint32_t kNoRoom = 0;
   static constexpr uint32_t kOneRoom = 1;
-  // How the runs of one write have ended.
-  struct RunsOutcome {
-    Status status;
-    bool stored = false;  // Anything at all.
-  };
   // One call, from its first moment to its last.
   class Visit {
    public:
@@ -156,15 +159,16 @@ class Composer {
   // Inside of the gate, holding the range.
   Task<Status> WriteHeld(uint64_t offset, ConstSpan data, bool fua, bool* durable);
   bool FlushIsCheaper();
-  Task<void> Clean();
   Task<Status> FirstWrite(uint64_t offset, ConstSpan data, const MapPieces& pieces);
   Task<Status> WriteCompleted(uint64_t grain, uint64_t offset, ConstSpan data,
                               const MapPieces& pieces);
-  Task<void> WriteRunHeld(WriteRun run, ConstSpan data, RunsOutcome* outcome);
-  Task<Status> ZeroRunHeld(ByteRange run, RunsOutcome* outcome);
+  Task<void> WriteRunHeld(WriteRun run, ConstSpan data, Status* outcome);
+  Task<Status> ZeroRunHeld(ByteRange run);
   Task<Status> ZeroHeld(ByteRange range, DeviceZeroOptions options);
   Task<Status> ZeroEdge(ByteRange range);
   Task<Status> WriteOwn(uint64_t offset, ConstSpan data, bool data_sync);
+  // What was written to the current blob and is not durable.
+  void NoteUnflushed(ByteRange written);
   Task<Status> Commit(ByteRange whole_grains, JournalChange change);
   Task<Status> DescribePiece(const MapPiece& piece, std::vector<DeviceExtent>* out);
 
@@ -173,6 +177,20 @@ class Composer {
   Task<Status> PinInsideGate(const PinChange& change);
   Task<Status> CheckZero(ByteRange range);
   Task<Status> DoFlush();
+  // The whole blob and all of the map, whatever a log could take.
+  Task<Status> FlushAll();
+  Task<Status> FlushAllInsideGate();
+  enum class SyncFor : uint8_t { kFlush, kCleaning };
+  Task<Status> SyncBlob(SyncFor purpose);
+  // Beside flushes, for those that come.
+  void CleanSoon(bool must);
+  Task<void> Clean();
+  // True: all that was unflushed is durable in the write log.
+  Task<Result<bool>> LogUnflushed();
+  Task<Status> ReadBack(std::span<const JournalEntry> runs, MutSpan out);
+  void MakeLogIfWanted();
+  Task<void> MakeLog();
+  Task<void> DropLog(StoreSlot slot, BlobId log);
   // Records why and returns the status to give to everybody.
   Task<Status> Fail(Status status);
   Task<void> Record();
@@ -188,6 +206,7 @@ class Composer {
   HeapBufferPool grains_{kCompletionBuffers * kSubGrain};
   std::unique_ptr<MapApi> map_;
   RightToAct right_;
+  ComposerOptions options_;
 
   // Who has to wait on its way in holds it, so that nobody who comes later gets ahead.
   Mutex line_;
@@ -217,8 +236,15 @@ class Composer {
   uint64_t completed_ = 0;
   uint64_t synced_ = 0;
   uint32_t fua_writes_ = 0;  // Under way.
-  bool cleaning_ = false;    // A flush is under way for those that come.
+  bool cleaning_ = false;
   int64_t may_clean_ns_ = 0;
+  Mutex sync_mutex_;  // From a note of the journal's position to its barrier.
+
+  UnflushedWrites unflushed_;
+  std::unique_ptr<WriteLog> log_;  // Of the current blob, once it is worth it.
+  uint32_t small_flushes_ = 0;     // That a log would have served.
+  bool making_log_ = false;
+  int64_t may_make_log_ns_ = 0;
 
   // One flush runs at a time; those that come before it has noted its position share it.
   struct FlushRound {

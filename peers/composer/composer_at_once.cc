@@ -69,7 +69,7 @@ bool Composer::TryWrite(uint64_t offset, ConstSpan data, DeviceWriteOptions opti
   if (pieces_.size() != 1 || pieces_[0].kind != PieceKind::kOwn) return false;
   if (!right_().ok()) return false;
   if (!stores_->at(geometry.slot).TryWrite(geometry.own, offset, data)) return false;
-  ++completed_;
+  NoteUnflushed(range);
   if (!right_().ok()) return false;
   hops_.of(Hop::kWrite).Record(env_->BootNs() - began_ns);
   write_bytes_ += data.size();

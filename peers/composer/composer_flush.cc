@@ -51,16 +51,25 @@ Task<Status> Composer::DoFlush() {
   CO_RETURN_IF_ERROR(co_await Failed());
   CO_RETURN_IF_ERROR(right_());
   const HopTimer timer(env_, &hops_, Hop::kSync);
-  const uint64_t position = map_->NotePosition();
-  const uint64_t noted = completed_;
-  if (noted != synced_ && !planted::Has(planted::Bug::kNoBlobSync)) {
-    const MapGeometry& geometry = map_->geometry();
-    const Status status = co_await stores_->at(geometry.slot).Sync(geometry.own);
-    if (!status.ok()) co_return co_await Fail(status);
-    synced_ = noted;
-  }
-  const Status status = co_await map_->Barrier(position);
-  if (!status.ok()) co_return co_await Fail(status);
+  MakeLogIfWanted();
+  CO_ASSIGN_OR_RETURN(const bool logged, co_await LogUnflushed());
+  if (!logged) CO_RETURN_IF_ERROR(co_await SyncBlob(SyncFor::kFlush));
+  CO_RETURN_IF_ERROR(co_await Failed());
+  co_return right_();
+}
+
+Task<Status> Composer::FlushAll() {
+  const auto pass = co_await gate_.Enter();
+  CO_RETURN_IF_ERROR(CheckOpen());
+  co_return co_await FlushAllInsideGate();
+}
+
+Task<Status> Composer::FlushAllInsideGate() {
+  if (!map_->geometry().writable) co_return OkStatus();
+  const auto lock = co_await flush_mutex_.Lock();
+  CO_RETURN_IF_ERROR(co_await Failed());
+  CO_RETURN_IF_ERROR(right_());
+  CO_RETURN_IF_ERROR(co_await SyncBlob(SyncFor::kFlush));
   CO_RETURN_IF_ERROR(co_await Failed());
   co_return right_();
 }
@@ -79,7 +88,7 @@ Task<Status> Composer::Pin(PinChange change) {
     if (prepared.code() == Code::kFenced) co_return co_await Fail(prepared);
     CO_RETURN_IF_ERROR(prepared);
     // Most of the work, while others go on.
-    if (!planted::Has(planted::Bug::kPinWithoutFlush)) CO_RETURN_IF_ERROR(co_await Flush());
+    if (!planted::Has(planted::Bug::kPinWithoutFlush)) CO_RETURN_IF_ERROR(co_await FlushAll());
     const int64_t before = env_->BootNs();
     co_await gate_.Close();
     const Status status = co_await PinInsideGate(*next);
@@ -96,7 +105,8 @@ Task<Status> Composer::Pin(PinChange change) {
 }
 
 Task<Status> Composer::PinInsideGate(const PinChange& change) {
-  if (!planted::Has(planted::Bug::kPinWithoutFlush)) CO_RETURN_IF_ERROR(co_await FlushInsideGate());
+  if (!planted::Has(planted::Bug::kPinWithoutFlush))
+    CO_RETURN_IF_ERROR(co_await FlushAllInsideGate());
   const uint64_t size = map_->geometry().size;
   if (change.new_size && *change.new_size < size) {
     CO_RETURN_IF_ERROR(co_await CheckZero({*change.new_size, size - *change.new_size}));
@@ -105,6 +115,11 @@ Task<Status> Composer::PinInsideGate(const PinChange& change) {
   // Fenced; or the header has changed, or may have: what was the current blob is frozen then, and
   // what would be put behind the pinned end of the journal is never looked at.
   if (!status.ok() && !RefusedPin(status)) co_return co_await Fail(status);
+  // That of another blob is another one.
+  if (log_ && log_->log() != WriteLogOf(map_->geometry().own)) {
+    background_.Run(DropLog(map_->geometry().slot, log_->log()));
+    log_.reset();
+  }
   co_return status;
 }
 
@@ -173,11 +188,11 @@ Task<void> Composer::Checkpoint() {
 // The end of a journal that no header knows cannot be told from what a crash leaves, so damage to
 // it would be taken for that. If this fails nothing is lost: the next open reads the journal.
 Task<void> Composer::PinAtClose() {
-  if (!map_->geometry().writable || map_->position() == 0) co_return;
-  const PinChange checkpoint;
-  Status status = co_await map_->PreparePin(checkpoint);
+  if (!map_->geometry().writable || (map_->position() == 0 && !log_)) co_return;
+  const PinChange last{.ends_opening = true};
+  Status status = co_await map_->PreparePin(last);
   if (status.ok()) status = right_();
-  if (status.ok()) status = co_await map_->Pin(checkpoint);
+  if (status.ok()) status = co_await map_->Pin(last);
   if (!status.ok()) {
     spdlog::debug("{}: its journal was not pinned at its end: {}", map_->geometry().name,
                   status.ToString());
@@ -193,7 +208,7 @@ Task<Status> Composer::Close() {
     // A pin has the gate closed for a while: it comes to its end first.
     const auto lock = co_await pin_mutex_.Lock();
     co_await gate_.Close();
-    status = co_await FlushInsideGate();
+    status = co_await FlushAllInsideGate();
     if (status.ok()) co_await PinAtClose();
     if (unrecorded_) co_await Record();  // The store may be back.
     closed_ = true;

@@ -24,15 +24,14 @@ Task<Status> Composer::DoWriteRuns(const WriteRuns& runs, uint64_t offset, Const
     Passage passage(this, {offset, data.size()}, RangeMode::kExclusive, RoomsFor(runs));
     CO_RETURN_IF_ERROR(co_await passage.Enter());
     CO_RETURN_IF_ERROR(co_await CheckWritable());
-    RunsOutcome outcome;
+    Status outcome;
     TaskGroup group;
     for (const WriteRun& run : runs) {
       const ConstSpan part = data.subspan(run.range.offset - offset, run.range.length);
       group.Run(WriteRunHeld(run, part, &outcome));
     }
     co_await group.Join();
-    CO_RETURN_IF_ERROR(outcome.status);
-    if (outcome.stored) ++completed_;
+    CO_RETURN_IF_ERROR(outcome);
     CO_RETURN_IF_ERROR(co_await Failed());
     CO_RETURN_IF_ERROR(right_());
   }
@@ -40,20 +39,19 @@ Task<Status> Composer::DoWriteRuns(const WriteRuns& runs, uint64_t offset, Const
   co_return OkStatus();
 }
 
-Task<void> Composer::WriteRunHeld(WriteRun run, ConstSpan data, RunsOutcome* outcome) {
+Task<void> Composer::WriteRunHeld(WriteRun run, ConstSpan data, Status* outcome) {
   Status status;
   if (run.zero) {
-    status = co_await ZeroRunHeld(run.range, outcome);
+    status = co_await ZeroRunHeld(run.range);
   } else {
-    outcome->stored = true;
     bool durable = false;
     status = co_await WriteHeld(run.range.offset, data, false, &durable);
   }
-  if (!status.ok()) outcome->status = status;
+  if (!status.ok()) *outcome = status;
 }
 
 // What the map calls zero already costs nothing, wherever the run has it at its ends.
-Task<Status> Composer::ZeroRunHeld(ByteRange run, RunsOutcome* outcome) {
+Task<Status> Composer::ZeroRunHeld(ByteRange run) {
   MapPieces pieces;
   CO_RETURN_IF_ERROR(co_await Translate(run, &pieces));
   ByteRange range;
@@ -63,7 +61,6 @@ Task<Status> Composer::ZeroRunHeld(ByteRange run, RunsOutcome* outcome) {
     range.length = piece.range.end() - range.offset;
   }
   if (range.empty()) co_return OkStatus();
-  outcome->stored = true;
   co_return co_await ZeroHeld(range, {});
 }
 

@@ -31,6 +31,12 @@ Bytes FinishChecked(Encoder* out, uint32_t seed) {
   return out->Take();
 }
 
+uint32_t SealChecked(MutSpan bytes, uint32_t seed) {
+  const uint32_t checksum = ChecksumOf(bytes, seed);
+  std::memcpy(bytes.data() + kEnvelopeBytes, &checksum, sizeof(checksum));
+  return checksum;
+}
+
 Result<CheckedBody> OpenChecked(ConstSpan bytes, std::string_view magic, uint32_t seed) {
   if (bytes.size() < kCheckedHeaderBytes) {
     return Status(Code::kCorrupt,

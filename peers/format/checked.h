@@ -20,6 +20,9 @@ void BeginChecked(Encoder* out, std::string_view magic, const FormatFlags& flags
 // Fills in the checksum over everything, its own place as zeros, and returns the bytes.
 Bytes FinishChecked(Encoder* out, uint32_t seed = 0);
 
+// The same for one whose bytes lie at their place already; returns the checksum.
+uint32_t SealChecked(MutSpan bytes, uint32_t seed);
+
 struct CheckedBody {
   FormatFlags flags;
   uint32_t checksum = 0;

@@ -106,6 +106,7 @@ void PutFixed(Encoder* out, const Header& header) {
   out->Put(static_cast<uint8_t>(header.state));
   out->Put(static_cast<uint8_t>(header.pending ? header.pending->kind : PendingKind{}));
   out->Put(static_cast<uint8_t>(header.begun));
+  out->Put(header.opening);
 }
 
 // Returns the kind of the pending operation; 0 for none.
@@ -130,6 +131,7 @@ PendingKind GetFixed(Decoder* in, Header* header) {
   const auto begun = in->Get<uint8_t>();
   if (begun > 1) in->Fail();
   header->begun = begun == 1;
+  header->opening = in->Get<uint32_t>();
   return pending;
 }
 

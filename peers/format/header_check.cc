@@ -119,6 +119,13 @@ Status CheckKind(const Header& header) {
   if (kind == HeaderKind::kSnapshot && header.begun) {
     return Invalid("a snapshot has no journal of its own");
   }
+  if (header.opening > header.generation) {
+    return Invalid(fmt::format("it was opened with generation {}, and has {}", header.opening,
+                               header.generation));
+  }
+  if (kind == HeaderKind::kSnapshot && header.opening != 0) {
+    return Invalid("a snapshot is not opened for writing");
+  }
   const bool live_volume = kind == HeaderKind::kVolume && state == HeaderState::kLive;
   if (live_volume && (header.epoch == 0 || header.epoch_store.is_zero())) {
     return Invalid("a volume has an epoch, from 1 on, and a store for it");

@@ -25,26 +25,6 @@ uint32_t ChecksumOf(uint32_t seed, ConstSpan batch) {
   return Crc32c(batch.subspan(kChecksumAt + 4), crc);
 }
 
-bool IsValid(const JournalEntry& entry) {
-  return (entry.change == JournalChange::kOwn || entry.change == JournalChange::kZero) &&
-         entry.count != 0 && entry.count <= kMaxGrains && entry.first <= kMaxGrains - entry.count;
-}
-
-void PutEntry(Encoder* out, const JournalEntry& entry) {
-  CHECK(IsValid(entry)) << "journal entry at " << entry.first << " of " << entry.count;
-  out->Put(entry.first | static_cast<uint64_t>(entry.change) << kChangeShift);
-  out->Put(entry.count);
-}
-
-JournalEntry GetEntry(Decoder* in) {
-  const auto word = in->Get<uint64_t>();
-  JournalEntry entry;
-  entry.first = word & ((1ull << kChangeShift) - 1);
-  entry.change = static_cast<JournalChange>(word >> kChangeShift);
-  entry.count = in->Get<uint64_t>();
-  return entry;
-}
-
 // Everything that needs no checksum, so that looking at bytes that are no batch costs little.
 Status CheckFields(const BatchHeader& header, size_t payload, uint64_t position) {
   if (header.position != position) {
@@ -71,6 +51,26 @@ Status CheckFields(const BatchHeader& header, size_t payload, uint64_t position)
 }
 
 }  // namespace
+
+bool IsPossible(const JournalEntry& entry) {
+  return (entry.change == JournalChange::kOwn || entry.change == JournalChange::kZero) &&
+         entry.count != 0 && entry.count <= kMaxGrains && entry.first <= kMaxGrains - entry.count;
+}
+
+void PutEntry(Encoder* out, const JournalEntry& entry) {
+  CHECK(IsPossible(entry)) << "journal entry at " << entry.first << " of " << entry.count;
+  out->Put(entry.first | static_cast<uint64_t>(entry.change) << kChangeShift);
+  out->Put(entry.count);
+}
+
+JournalEntry GetEntry(Decoder* in) {
+  const auto word = in->Get<uint64_t>();
+  JournalEntry entry;
+  entry.first = word & ((1ull << kChangeShift) - 1);
+  entry.change = static_cast<JournalChange>(word >> kChangeShift);
+  entry.count = in->Get<uint64_t>();
+  return entry;
+}
 
 uint32_t ChainSeed(const LogId& log) {
   Encoder name;
@@ -143,7 +143,7 @@ Result<Batch> DecodeBatch(uint32_t seed, ConstSpan bytes, uint64_t position) {
   }
   Decoder entries(batch.payload);
   while (entries.remaining() > 0) {
-    if (!IsValid(GetEntry(&entries))) return Bad("an entry of a batch is impossible");
+    if (!IsPossible(GetEntry(&entries))) return Bad("an entry of a batch is impossible");
   }
   return batch;
 }

@@ -31,6 +31,11 @@ struct Batch {
   size_t size() const { return kJournalBatchHeader + payload.size(); }
 };
 
+// An entry as bytes: two words.
+bool IsPossible(const JournalEntry& entry);
+void PutEntry(Encoder* out, const JournalEntry& entry);
+JournalEntry GetEntry(Decoder* in);
+
 // What takes the place of the checksum of the batch before the first, and seeds all of them.
 uint32_t ChainSeed(const LogId& log);
 

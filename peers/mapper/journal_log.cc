@@ -65,6 +65,22 @@ Task<void> JournalLog::AppendLoop() {
   appending_ = false;
 }
 
+uint64_t JournalLog::LengthOf(size_t entries) {
+  const uint64_t batches = (entries + kMaxBatchEntries - 1) / kMaxBatchEntries;
+  return batches * kJournalBatchHeader + entries * kJournalEntryBytes + kJournalBarrierReserve;
+}
+
+Task<Status> JournalLog::CommitAll(std::vector<JournalEntry> entries) {
+  const auto lock = co_await append_mutex_.Lock();
+  for (std::span<const JournalEntry> rest = entries; !rest.empty();) {
+    const auto batch = rest.first(std::min(rest.size(), kMaxBatchEntries));
+    Bytes bytes = writer_.MakeEntries(batch);
+    CO_RETURN_IF_ERROR(co_await Put(std::move(bytes), batch));
+    rest = rest.subspan(batch.size());
+  }
+  co_return OkStatus();
+}
+
 Task<Status> JournalLog::Put(Bytes batch, std::span<const JournalEntry> entries) {
   if (planted::Has(planted::Bug::kLostEntry) && !entries.empty() && entries[0].first % 8 == 5) {
     for (const JournalEntry& entry : entries) apply_(entry);

@@ -38,6 +38,9 @@ class JournalLog {
   Task<void> Settle() { (void)co_await reserve_mutex_.Lock(); }
 
   Task<Status> Commit(JournalEntry entry);
+  // Many at once, in order; space was reserved for LengthOf so many.
+  Task<Status> CommitAll(std::vector<JournalEntry> entries);
+  static uint64_t LengthOf(size_t entries);
   // Appends a barrier that covers `position` and makes the journal durable.
   Task<Status> Barrier(uint64_t position);
 

@@ -63,6 +63,8 @@ struct PinChange {
   std::optional<uint64_t> new_size;
   // A snapshot of what is pinned; the map in it is filled in by Pin. Implies new_epoch.
   std::optional<PendingOperation> snapshot;
+  // The opening ends in order: nothing in the write log counts any more.
+  bool ends_opening = false;
 
   bool begins_epoch() const { return new_epoch || snapshot.has_value(); }
 };

@@ -168,9 +168,9 @@ void VolumeMap::Leave() {
   journal_changed_.NotifyAll();
 }
 
-void VolumeMap::ApplyEntry(const JournalEntry& entry) {
+void VolumeMap::ApplyEntry(Layer* layer, const JournalEntry& entry) {
   const GrainRange range{entry.first, entry.count};
-  active_->changes.Set(range, entry.change == JournalChange::kOwn ? active_->own : kZeroSource);
+  layer->changes.Set(range, entry.change == JournalChange::kOwn ? layer->own : kZeroSource);
   unbarriered_.Set(range, 1);
 }
 
@@ -281,6 +281,7 @@ Task<Status> VolumeMap::Close() {
   if (wants_fold() && geometry_.read_only_reason.empty()) (void)co_await FoldAll();
   Store& store = stores_->at(geometry_.slot);
   const Status status = co_await store.TrimLog(journal_->log(), journal_->position());
+  if (header_.header.opening == 0) co_await EmptyWriteLog();
   co_await DisownAll();
   // Sealed: then it is another one's, and its space with it.
   co_return status.code() == Code::kFenced ? OkStatus() : status;

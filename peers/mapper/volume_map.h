@@ -12,12 +12,14 @@
 // Threads: one executor thread. Environment, stores and this outlive all calls.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "peers/format/write_log.h"
 #include "peers/mapper/header_store.h"
 #include "peers/mapper/journal_log.h"
 #include "peers/mapper/map_api.h"
@@ -105,7 +107,9 @@ class VolumeMap final : public MapApi {
   // --- volume_map_open.cc
   struct Takeover {
     int64_t adopt_wait_ns = 0;
-    bool may_be_sealed = true;  // By a break: then a new epoch begins.
+    // By who does not have it open already. Then it may be sealed, by a break of its lock: a new
+    // epoch begins; and what is in the write log was saved by somebody who has ended.
+    bool is_first = true;
   };
   static Task<Result<std::unique_ptr<VolumeMap>>> Open(Env* env, StoreSet* stores, StoreSlot home,
                                                        VersionedHeader found, Takeover how);
@@ -114,9 +118,22 @@ class VolumeMap final : public MapApi {
   Task<Status> LoadMap();
   Task<Status> LoadLayer(ReplayJournal journal);
   // `sealed`: the lock was broken and a new epoch begins behind what counts.
-  Task<Status> RecoverCurrentJournal(bool sealed);
+  Task<Status> RecoverCurrentJournal(Takeover how, bool sealed);
   Status CheckFormat() const;
   void RefreshGeometry();
+
+  // --- volume_map_replay.cc
+  // What counts of a write log, and the bytes that it lies in.
+  struct SavedWrites {
+    std::array<Bytes, 2> halves;
+    std::vector<LoggedWrites> writes;
+  };
+  // Of the current blob. As long as the cache lives on that has it already.
+  Task<Result<SavedWrites>> ReadSavedWrites(bool even_if_cached);
+  // Puts it into what comes next, before the header names that.
+  Task<Status> Replay(const SavedWrites& saved, bool durably);
+  // Gives back its space, once nothing in it counts any more.
+  Task<void> EmptyWriteLog();
 
   // --- volume_map_fold.cc
   Task<Status> FoldOldest(size_t count);
@@ -159,7 +176,7 @@ class VolumeMap final : public MapApi {
   uint64_t FindRuns(GrainRange range, MapTree::Missing* missing);
   bool AppendPieces(ByteRange range, MapPieces* out) const;
   Status UnreadableSource() const;
-  void ApplyEntry(const JournalEntry& entry);
+  void ApplyEntry(Layer* layer, const JournalEntry& entry);
   // What a journal has to have room for when `admitted` have come.
   static uint64_t LengthFor(uint64_t position, uint64_t admitted);
   // Swaps a header that is still of this generation.
@@ -183,7 +200,7 @@ class VolumeMap final : public MapApi {
     std::shared_ptr<JournalLog> journal;
     BlobId blob;
     StoreSlot slot = 0;
-    SourceIndex own = kZeroSource;
+    std::unique_ptr<Layer> layer;
     bool new_blob = false;  // Else the blob stays the current one.
     bool made = false;
   };

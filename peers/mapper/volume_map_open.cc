@@ -7,6 +7,7 @@
 #include "peers/mapper/log_reader.h"
 #include "peers/mapper/root_store.h"
 #include "peers/mapper/volume_map.h"
+#include "xseg/base/planted.h"
 
 namespace atl {
 
@@ -31,7 +32,7 @@ Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::Reopen(Env* env, StoreSet* s
                                  "{})",
                                  found.header.name, now, generation));
   }
-  const Takeover how{.adopt_wait_ns = kAdoptWait, .may_be_sealed = false};
+  const Takeover how{.adopt_wait_ns = kAdoptWait, .is_first = false};
   co_return co_await Open(env, stores, home, std::move(found), how);
 }
 
@@ -44,9 +45,10 @@ Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::Open(Env* env, StoreSet* sto
   const Status status = co_await map->TakeOver(how);
   co_await store->DisownLog(found.header.journal());
   // A composer that has it open writes to it meanwhile, and tries to open the map once more.
-  const bool is_wanted = !status.ok() && !how.may_be_sealed;
+  const bool is_wanted = !status.ok() && !how.is_first;
   if (!is_wanted && (!status.ok() || map->geometry_.own != found.header.blob())) {
     co_await store->Disown(found.header.blob());
+    co_await store->Disown(WriteLogOf(found.header.blob()));
   }
   if (!status.ok()) {
     co_await map->DisownAll();
@@ -63,7 +65,7 @@ Task<Status> VolumeMap::TakeOver(Takeover how) {
   // From here on nobody else writes to what the header names as current: it is ours, or sealed.
   Status adopted = co_await store->Adopt(found.blob(), how.adopt_wait_ns);
   if (adopted.ok()) adopted = co_await store->AdoptLog(found.journal(), how.adopt_wait_ns);
-  const bool sealed = how.may_be_sealed && adopted.code() == Code::kFenced;
+  const bool sealed = how.is_first && adopted.code() == Code::kFenced;
   if (!sealed) CO_RETURN_IF_ERROR(adopted.With("volume " + found.name));
   CO_ASSIGN_OR_RETURN(header_, co_await ReadHeader(store, found.uuid, ReadFor::kAct));
   if (header_.header.generation != found.generation) {
@@ -71,7 +73,7 @@ Task<Status> VolumeMap::TakeOver(Takeover how) {
                      fmt::format("volume {} is being opened by another node", found.name));
   }
   CO_RETURN_IF_ERROR(co_await LoadMap());
-  CO_RETURN_IF_ERROR(co_await RecoverCurrentJournal(sealed));
+  CO_RETURN_IF_ERROR(co_await RecoverCurrentJournal(how, sealed));
   BeginNext();
   co_return OkStatus();
 }
@@ -82,6 +84,8 @@ Task<void> VolumeMap::DisownAll() {
     Store& store = stores_->at(geometry_.slot);
     co_await store.DisownLog(journal_->log());
     co_await store.Disown(active_->journal.blob());
+    // Adopted by who writes to the volume, if at all.
+    co_await store.Disown(WriteLogOf(active_->journal.blob()));
   }
   co_await AbandonNext();
   if (nodes_adopted_) {
@@ -147,7 +151,7 @@ Task<Status> VolumeMap::LoadLayer(ReplayJournal journal) {
   co_return OkStatus();
 }
 
-Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
+Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
   const Header& header = header_.header;
   CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(header.epoch_store));
   Store& store = stores_->at(slot);
@@ -162,6 +166,11 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
   }
   if (content.stopped.code() == Code::kUnsupported) {
     co_return content.stopped.With(fmt::format("volume {}: {}", header.name, log.ToString()));
+  }
+  // Who has opened it goes on in its write log.
+  SavedWrites saved;
+  if (how.is_first) {
+    CO_ASSIGN_OR_RETURN(saved, co_await ReadSavedWrites(false));
   }
   ReplayJournal pinned{header.uuid,           header.epoch,       header.generation,
                        header.epoch_store,    header.epoch_store, content.length,
@@ -189,13 +198,23 @@ Task<Status> VolumeMap::RecoverCurrentJournal(bool sealed) {
   }
   // In a store that cannot sync nothing can be begun; the volume is read-only then.
   const bool begun = synced.ok();
+  if (how.is_first && !begun) {
+    // What has failed may have lost what the cache had. That it has failed everybody is told, so
+    // what cannot be read here keeps nobody from reading the rest.
+    auto all = co_await ReadSavedWrites(true);
+    if (all.ok()) saved = *std::move(all);
+  }
   CO_RETURN_IF_ERROR(co_await PrepareNext(sealed || !begun, begun));
+  if (!saved.writes.empty() && !planted::Has(planted::Bug::kNoReplay)) {
+    CO_RETURN_IF_ERROR(co_await Replay(saved, begun));
+  }
   const LogId next_journal = next_->journal->log();
   CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* next) -> Status {
     if (pinned.entries > 0) next->map.replay.push_back(pinned);
     next->generation = next_journal.generation;
     next->epoch = next_journal.epoch;
     next->begun = begun;
+    if (how.is_first) next->opening = next_journal.generation;
     next->node_sequence += 1;
     return {};
   }));

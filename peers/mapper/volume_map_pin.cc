@@ -66,9 +66,16 @@ Task<Status> VolumeMap::MakeNext(bool new_epoch, uint32_t ahead, bool durably) {
   CO_ASSIGN_OR_RETURN(const SourceIndex own,
                       table_.IndexOf(SourceType::kBlob, blob.owner, blob.epoch, slot, *stores_));
   Store& store = stores_->at(slot);
+  auto layer = std::make_unique<Layer>();
+  layer->own = own;
   const auto journal = std::make_shared<JournalLog>(
-      &store, log, [this](const JournalEntry& entry) { ApplyEntry(entry); });
-  next_ = Next{.journal = journal, .blob = blob, .slot = slot, .own = own, .new_blob = new_epoch};
+      &store, log,
+      [this, changed = layer.get()](const JournalEntry& entry) { ApplyEntry(changed, entry); });
+  next_ = Next{.journal = journal,
+               .blob = blob,
+               .slot = slot,
+               .layer = std::move(layer),
+               .new_blob = new_epoch};
   if (new_epoch) CO_RETURN_IF_ERROR(co_await store.Adopt(blob, 0));
   if (new_epoch && durably) CO_RETURN_IF_ERROR(co_await store.Sync(blob));
   CO_RETURN_IF_ERROR(co_await journal->Create());
@@ -90,15 +97,16 @@ void VolumeMap::BeginNext() {
   RefreshGeometry();
   const Header& header = header_.header;
   CHECK(next_ && next_->journal->log() == header.journal());
-  active_ = std::make_unique<Layer>();
+  active_ = std::move(next_->layer);
   active_->journal = {
       header.uuid, header.epoch, header.generation, header.epoch_store, header.epoch_store, 0, 0};
-  active_->own = next_->own;
   journal_ = std::move(next_->journal);
   next_.reset();
   unbarriered_.Clear();
   syncing_.Clear();
-  barriered_position_ = barriered_entries_ = noted_entries_ = 0;
+  // What it has already was made durable with it.
+  barriered_position_ = journal_->position();
+  barriered_entries_ = noted_entries_ = journal_->entries();
   journal_changed_.NotifyAll();
 }
 
@@ -138,6 +146,7 @@ Task<Status> VolumeMap::Pin(PinChange change) {
     header->generation = next.generation;
     header->epoch = next.epoch;
     if (change.new_size) header->size = *change.new_size;
+    if (change.ends_opening) header->opening = 0;
     if (change.snapshot) {
       if (header->pending) return {Code::kBusy, "another operation is not finished yet"};
       PendingOperation pending = *change.snapshot;

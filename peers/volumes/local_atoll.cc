@@ -9,14 +9,14 @@
 namespace atl {
 
 LocalAtoll::LocalAtoll(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* buffers,
-                       NodeIdentity identity)
+                       NodeIdentity identity, ComposerOptions options)
     : env_(env),
       stores_(stores),
       identity_(std::move(identity)),
       buffers_(buffers),
       locks_(env, &identity_),
       names_(env, stores),
-      table_(env, stores, maps, buffers, &identity_, &locks_),
+      table_(env, stores, maps, buffers, &identity_, &locks_, options),
       scrubber_(env, stores, buffers, identity_) {}
 
 LocalAtoll::~LocalAtoll() = default;

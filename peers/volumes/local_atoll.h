@@ -29,7 +29,7 @@ class LocalAtoll final : public Atoll {
  public:
   // All outlive it. `buffers` is where payload of all its devices is.
   LocalAtoll(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* buffers,
-             NodeIdentity identity);
+             NodeIdentity identity, ComposerOptions options = {});
   ~LocalAtoll() override;
 
   // Says for the incarnation that had this node's state before, and is known to be dead, that its

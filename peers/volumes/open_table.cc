@@ -69,13 +69,14 @@ void OpenTable::Exclusion::End() {
 }
 
 OpenTable::OpenTable(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* buffers,
-                     const NodeIdentity* identity, Locks* locks)
+                     const NodeIdentity* identity, Locks* locks, ComposerOptions options)
     : env_(env),
       stores_(stores),
       maps_(maps),
       buffers_(buffers),
       identity_(identity),
       locks_(locks),
+      options_(options),
       leases_(stores->size()),
       watches_(stores->size()) {}
 
@@ -165,8 +166,8 @@ Task<Status> OpenTable::Open(std::shared_ptr<Entry> entry) {
 }
 
 std::unique_ptr<Composer> OpenTable::MakeComposer(std::unique_ptr<MapApi> map, LeaseKeeper* lease) {
-  return std::make_unique<Composer>(env_, stores_, buffers_, std::move(map),
-                                    [lease] { return lease->Valid(); });
+  return std::make_unique<Composer>(
+      env_, stores_, buffers_, std::move(map), [lease] { return lease->Valid(); }, options_);
 }
 
 Task<Result<std::unique_ptr<Composer>>> OpenTable::OpenVolume(StoreSlot slot, Uuid uuid) {

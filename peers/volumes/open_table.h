@@ -74,7 +74,7 @@ class OpenTable {
 
   // All outlive the table.
   OpenTable(Env* env, StoreSet* stores, MapOpener* maps, BufferPool* buffers,
-            const NodeIdentity* identity, Locks* locks);
+            const NodeIdentity* identity, Locks* locks, ComposerOptions options);
   ~OpenTable();
 
   // Opens it, or joins those who have it open: takes the lock, recovers, finishes what is pending.
@@ -142,6 +142,7 @@ class OpenTable {
   BufferPool* buffers_;
   const NodeIdentity* identity_;
   Locks* locks_;
+  ComposerOptions options_;
   std::map<Uuid, std::shared_ptr<Entry>> entries_;
   std::map<Uuid, Use> held_;
   std::map<Uuid, std::string> unrecorded_;           // Why closed volumes have failed.

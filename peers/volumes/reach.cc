@@ -95,6 +95,7 @@ Task<Status> AddReachOf(StoreSet* stores, Header header, Reach* reach) {
   if (header.kind == HeaderKind::kVolume) {
     reach->volumes[header.uuid] = {header.epoch, header.generation};
     reach->blobs.insert(header.blob());
+    reach->blobs.insert(WriteLogOf(header.blob()));
     reach->logs.insert(header.journal());
     if (header.node_sequence != 0) {
       reach->logs.insert(LogId::Nodes(header.uuid, header.node_sequence));

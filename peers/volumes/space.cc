@@ -16,10 +16,12 @@ Task<Result<SpaceUse>> MeasureSpaceOf(StoreSet* stores, std::vector<Located> all
     // Damage of another resource does not keep this one from being shown.
     if (!sources.ok() && header.uuid != uuid) continue;
     if (!sources.ok()) co_return sources.status();
-    for (const Source& source : *sources) {
-      users[source.blob()] += 1;
-      if (header.uuid == uuid) mine.emplace(source.blob(), source.store);
-    }
+    const auto add = [&](const BlobId& blob, const Uuid& store) {
+      users[blob] += 1;
+      if (header.uuid == uuid) mine.emplace(blob, store);
+    };
+    for (const Source& source : *sources) add(source.blob(), source.store);
+    if (header.kind == HeaderKind::kVolume) add(WriteLogOf(header.blob()), header.epoch_store);
   }
   SpaceUse use;
   for (const auto& [blob, store] : mine) {

@@ -134,6 +134,7 @@ Status ApplyRollback(const PendingOperation& pending, Header* volume) {
   volume->epoch += VolumeMap::kMostAhead + 1;
   volume->generation += VolumeMap::kMostAhead + 1;
   volume->begun = false;
+  volume->opening = 0;
   volume->refs += 1;
   volume->pending.reset();
   return {};

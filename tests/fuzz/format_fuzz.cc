@@ -3,10 +3,14 @@
 // Hostile bytes for every durable structure. The first byte picks the decoder and says whether the
 // checksum is made right first, so that what stands behind it is reached too. Whatever is accepted
 // must survive being written and read again.
+#include <algorithm>
+#include <array>
+
 #include "peers/format/checked.h"
 #include "peers/format/header.h"
 #include "peers/format/journal_batch.h"
 #include "peers/format/records.h"
+#include "peers/format/write_log.h"
 #include "peers/map/node_header.h"
 #include "peers/map/root.h"
 
@@ -16,6 +20,7 @@ namespace {
 const Uuid kUuid{{1}};
 const LogId kJournal = LogId::Journal(kUuid, 1, 1);
 const NodePlace kPlace{LogId::Nodes(kUuid, 1), 4096};
+const BlobId kWriteLog = WriteLogOf({kUuid, 1, 0});
 const CacheIdentity kCache{.boot = {{2}}, .mount = 3, .trusted = true};
 
 // With its checksum made right if `seal`.
@@ -101,6 +106,39 @@ void FuzzJournal(const Bytes& bytes) {
   }
 }
 
+// Makes checksum and link of record after record right, as far as the lengths lead.
+void SealRecords(Bytes* bytes) {
+  uint32_t previous = 0;
+  for (size_t at = 0; bytes->size() - at >= kWriteLogPage;) {
+    std::byte* const record = bytes->data() + at;
+    uint32_t length = 0;
+    std::memcpy(&length, record + 24, sizeof(length));
+    if (length < kWriteLogPage || length > bytes->size() - at) return;
+    std::memcpy(record + 52, &previous, sizeof(previous));
+    previous = SealChecked(MutSpan(record, length), WriteLogSeed(kWriteLog));
+    at += length;
+  }
+}
+
+// Cut in two where its first byte says.
+void FuzzWriteLog(Bytes bytes, bool seal) {
+  if (bytes.empty()) return;
+  const size_t cut = std::to_integer<size_t>(bytes[0]) * kWriteLogPage;
+  bytes.erase(bytes.begin());
+  if (seal) SealRecords(&bytes);
+  const ConstSpan all(bytes);
+  const std::array<ConstSpan, 2> halves{all.first(std::min(cut, all.size())),
+                                        all.subspan(std::min(cut, all.size()))};
+  const auto live = ReadWriteLog(kWriteLog, 1, halves);
+  if (!live.ok()) return;
+  for (const LoggedWrites& writes : *live) {
+    CHECK(writes.data.size() == LoggedGrains(writes.record.runs) * kSubGrain);
+    Bytes again(writes.size());
+    std::ranges::copy(writes.data, again.begin() + kWriteLogPage);
+    CHECK(SealWriteLogRecord(kWriteLog, writes.record, again) == writes.checksum);
+  }
+}
+
 void Fuzz(uint8_t pick, Bytes bytes) {
   const bool seal = (pick & 0x80) != 0;
   switch (pick & 0x7F) {
@@ -125,6 +163,8 @@ void Fuzz(uint8_t pick, Bytes bytes) {
     case 7:
       if (seal) SealChain(&bytes);
       return FuzzJournal(bytes);
+    case 8:
+      return FuzzWriteLog(std::move(bytes), seal);
     default:
       return;
   }

@@ -46,6 +46,9 @@ TEST(Planted, AMissingSyncOfTheJournalIsFound) { ExpectFound(Bug::kNoJournalSync
 TEST(Planted, ALostJournalEntryIsFound) { ExpectFound(Bug::kLostEntry); }
 TEST(Planted, AStaleGenerationThatIsAcceptedIsFound) { ExpectFound(Bug::kStaleGeneration); }
 TEST(Planted, APinWithoutAFlushIsFound) { ExpectFound(Bug::kPinWithoutFlush); }
+TEST(Planted, ARecordOfTheWriteLogThatIsNotSyncedIsFound) { ExpectFound(Bug::kUnsyncedLog); }
+TEST(Planted, AMissingMarkInTheWriteLogIsFound) { ExpectFound(Bug::kNoMark); }
+TEST(Planted, AMissingReplayIsFound) { ExpectFound(Bug::kNoReplay); }
 
 }  // namespace
 }  // namespace atl

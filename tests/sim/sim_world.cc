@@ -30,6 +30,7 @@ LifePtr SimWorld::Start(int machine, bool buries) {
   options.name = "m" + std::to_string(machine) + "." + std::to_string(++started_);
   options.max_delay_ns = swarm_->delay_ns;
   options.lease_term_ns = swarm_->lease_term_ns;
+  options.composers.flushes_before_log = swarm_->flushes_before_log;
   options.wrap = [&](std::unique_ptr<Store> below) -> std::unique_ptr<Store> {
     auto filter = std::make_unique<FaultFilter>(&env_, std::move(below), swarm_, &errors_);
     life->faults = filter.get();

@@ -95,6 +95,7 @@ Swarm Swarm::Draw(std::mt19937_64* random) {
   DrawDisturbances(&dice, &swarm);
   DrawErrors(&dice, &swarm);
   if (dice.OneIn(3)) swarm.sums_quiet_ns = dice.OneOf({kMillisecond, 200 * kMillisecond});
+  swarm.flushes_before_log = dice.OneOf<uint32_t>({1, 1, 3, 1000});
   return swarm;
 }
 
@@ -107,6 +108,9 @@ std::string Swarm::ToString() const {
       steps, size / kKiB);
   if (sums_quiet_ns > 0) {
     text += fmt::format("\n  checksums of what was quiet for {} us", sums_quiet_ns / kMicrosecond);
+  }
+  if (flushes_before_log < 1000) {
+    text += fmt::format("\n  a write log after {} flushes", flushes_before_log);
   }
   text += "\n  steps:";
   for (size_t i = 0; i < kStepCount; ++i) {

@@ -18,6 +18,9 @@ enum class Bug : uint8_t {
   kLostEntry,        // A change of the map is acknowledged, and is not in the journal.
   kStaleGeneration,  // A header is changed by a holder that was sealed out.
   kPinWithoutFlush,  // A header names bytes that were not synced.
+  kUnsyncedLog,      // A flush is acknowledged for a record that is not durable.
+  kNoMark,           // The write log counts for what a sync has made durable in a newer state.
+  kNoReplay,         // The write log is not looked at after a loss of power.
 };
 
 #ifdef ATOLL_PLANTED_BUGS

@@ -9,7 +9,7 @@ Task<Result<std::vector<BlobExtent>>> ChecksumStore::Extents(const BlobId& blob_
                                                              ByteRange range) {
   const BlobId blob = blob_ref;
   CO_ASSIGN_OR_RETURN(const auto found, co_await ForwardingStore::Extents(blob, range));
-  if (IsOfSums(blob)) co_return found;
+  if (HasNoSums(blob)) co_return found;
   std::vector<BlobExtent> out;
   for (const BlobExtent& extent : found) {
     if (extent.kind == ExtentKind::kData) {

@@ -57,7 +57,7 @@ ChecksumStore::MineRef ChecksumStore::Find(const BlobId& blob) const {
 
 Task<Status> ChecksumStore::Before(const StoreCall& call) {
   const auto* const blob = std::get_if<BlobId>(&call.target);
-  if (blob == nullptr || IsOfSums(*blob)) co_return OkStatus();
+  if (blob == nullptr || HasNoSums(*blob)) co_return OkStatus();
   if (call.op == StoreOp::kAdopt) co_await BeginAdopt(*blob);
   if (call.op == StoreOp::kRemove) co_await LetGo(*blob);  // A removal takes it from its holder.
   if (call.op == StoreOp::kCopy) CO_RETURN_IF_ERROR(co_await VerifyRange(call.from, call.range));
@@ -73,7 +73,7 @@ Task<Status> ChecksumStore::After(const StoreCall& call, Status outcome) {
     background_.Run(EnqueueAll());
   }
   const auto* const blob = std::get_if<BlobId>(&call.target);
-  if (blob == nullptr || IsOfSums(*blob)) co_return outcome;
+  if (blob == nullptr || HasNoSums(*blob)) co_return outcome;
   if (IsChange(call.op)) EndChange(*blob, call.range);
   if (call.op == StoreOp::kAdopt) co_return co_await EndAdopt(*blob, call.wait_ns, outcome);
   // What is left of them if this fails is a blob that nobody knows, for a garbage collection.
@@ -149,7 +149,7 @@ Task<void> ChecksumStore::LetGo(BlobId blob) {
 
 Task<void> ChecksumStore::Disown(const BlobId& blob_ref) {
   const BlobId blob = blob_ref;
-  if (IsOfSums(blob)) co_return co_await ForwardingStore::Disown(blob);
+  if (HasNoSums(blob)) co_return co_await ForwardingStore::Disown(blob);
   const bool was_mine = mine_.contains(blob);
   co_await LetGo(blob);
   if (was_mine && !closing_) Enqueue(blob);
@@ -346,6 +346,7 @@ void ChecksumStore::DropCached(const BlobId& blob) {
 Task<Status> ChecksumStore::Read(const BlobId& blob_ref, uint64_t offset, MutSpan out) {
   const BlobId blob = blob_ref;
   CO_RETURN_IF_ERROR(co_await ForwardingStore::Read(blob, offset, out));
+  if (HasNoSums(blob)) co_return OkStatus();
   co_return co_await Verify(blob, offset, out);
 }
 

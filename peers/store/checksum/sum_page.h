@@ -30,6 +30,8 @@ inline BlobId SumsOf(BlobId blob) {
   return blob;
 }
 inline bool IsOfSums(const BlobId& blob) { return (blob.instance & kSumsInstance) != 0; }
+// These have checksums of their own.
+inline bool HasNoSums(const BlobId& blob) { return IsOfSums(blob) || IsWriteLog(blob); }
 
 struct SumPage {
   // Dirty: the region is being written to, and the sums mean nothing.

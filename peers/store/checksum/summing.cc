@@ -150,7 +150,7 @@ Task<void> ChecksumStore::EnqueueAll() {
     const auto page = co_await below().ListBlobs(after, kListPage);
     if (!page.ok()) break;
     for (const BlobId& blob : page->items) {
-      if (!IsOfSums(blob) && !mine_.contains(blob)) Enqueue(blob);
+      if (!HasNoSums(blob) && !mine_.contains(blob)) Enqueue(blob);
     }
     last = page->last || page->items.empty();
     if (!last) after = page->items.back();

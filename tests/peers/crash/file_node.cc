@@ -37,8 +37,10 @@ Result<std::unique_ptr<FileNode>> FileNode::Start(RealEnv* env, const FileNodeOp
   NodeIdentity identity;
   identity.incarnation = options.incarnation;
   identity.node = "n";
-  auto parts = std::make_unique<NodeParts>(&env->executor(), std::move(store), std::move(identity),
-                                           [env](Task<void> task) { env->Run(std::move(task)); });
+  auto parts = std::make_unique<NodeParts>(
+      &env->executor(), std::move(store), std::move(identity),
+      [env](Task<void> task) { env->Run(std::move(task)); },
+      ComposerOptions{.flushes_before_log = 1});
   std::unique_ptr<FileNode> node(new FileNode(env, std::move(parts)));
   for (const Uuid& life : before) {
     RETURN_IF_ERROR(env->Run(node->atoll().BuryPredecessor(life)));

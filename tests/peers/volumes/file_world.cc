@@ -51,7 +51,7 @@ Status Live(int listening, const Life& life) {
   NodeIdentity identity;
   identity.incarnation = life.incarnation;
   identity.node = "n";
-  NodeParts parts(&executor, std::move(store), std::move(identity), run);
+  NodeParts parts(&executor, std::move(store), std::move(identity), run, {.flushes_before_log = 2});
   if (!life.before.is_zero()) {
     RETURN_IF_ERROR(run(parts.atoll().BuryPredecessor(life.before)));
   }

@@ -29,6 +29,7 @@ class MemoryModelWorld final : public World {
     NodeOptions options;
     options.name = "n" + std::to_string(++lives_);
     options.max_delay_ns = max_delay_ns_;
+    options.composers.flushes_before_log = lives_ % 2 == 0 ? 2 : 16;
     node_ = std::make_unique<MemoryNode>(&env_, &medium_, options);
     incarnation_ = node_->incarnation();
     if (before.is_zero()) return;

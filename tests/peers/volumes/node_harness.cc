@@ -49,8 +49,9 @@ MemoryNode::MemoryNode(TestEnv* env, MemoryWorld* world, NodeOptions options) : 
   identity.incarnation = env->NewUuid();
   identity.node = std::move(options.name);
   identity.lease_term_ns = options.lease_term_ns;
-  parts_ = std::make_unique<NodeParts>(env, std::move(filter), std::move(identity),
-                                       [env](Task<void> task) { env->Run(std::move(task)); });
+  parts_ = std::make_unique<NodeParts>(
+      env, std::move(filter), std::move(identity),
+      [env](Task<void> task) { env->Run(std::move(task)); }, options.composers);
 }
 
 Status MemoryNode::Stop() { return env_->Run(atoll().Shutdown()); }

@@ -69,6 +69,7 @@ struct NodeOptions {
   std::string name = "a";
   int64_t max_delay_ns = 0;  // Of a store's operations, at random.
   int64_t lease_term_ns = 15 * kSecond;
+  ComposerOptions composers;
   // Puts something of a test's own over the store.
   std::function<std::unique_ptr<Store>(std::unique_ptr<Store>)> wrap;
 };

@@ -15,7 +15,8 @@ bool IsIsolated() {
 
 }  // namespace
 
-NodeParts::NodeParts(Env* env, std::unique_ptr<Store> store, NodeIdentity identity, Drive drive)
+NodeParts::NodeParts(Env* env, std::unique_ptr<Store> store, NodeIdentity identity, Drive drive,
+                     ComposerOptions composers)
     : identity_(std::move(identity)), maps_(env, &stores_) {
   IdentifyProcess(&identity_);
   Store* bare = store.get();
@@ -23,9 +24,9 @@ NodeParts::NodeParts(Env* env, std::unique_ptr<Store> store, NodeIdentity identi
   if (IsIsolated()) {
     peers_ = std::make_unique<IsolatedPeers>(env, bare, std::move(drive));
     atoll_ = std::make_unique<LocalAtoll>(env, &peers_->stores(), &peers_->maps(),
-                                          &peers_->buffers(), identity_);
+                                          &peers_->buffers(), identity_, composers);
   } else {
-    atoll_ = std::make_unique<LocalAtoll>(env, &stores_, &maps_, &buffers_, identity_);
+    atoll_ = std::make_unique<LocalAtoll>(env, &stores_, &maps_, &buffers_, identity_, composers);
   }
 }
 

@@ -13,7 +13,8 @@ namespace atl {
 
 class NodeParts {
  public:
-  NodeParts(Env* env, std::unique_ptr<Store> store, NodeIdentity identity, Drive drive);
+  NodeParts(Env* env, std::unique_ptr<Store> store, NodeIdentity identity, Drive drive,
+            ComposerOptions composers = {});
 
   LocalAtoll& atoll() { return *atoll_; }
   StoreSet& stores() { return peers_ ? peers_->stores() : stores_; }

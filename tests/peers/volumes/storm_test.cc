@@ -38,6 +38,7 @@ class Storm {
     MemoryWorld world({.seed = seed_});
     NodeOptions options;
     options.max_delay_ns = 200 * kMicrosecond;
+    options.composers.flushes_before_log = seed_ % 2 == 0 ? 1 : 16;
     auto node = std::make_unique<MemoryNode>(&env_, &world, options);
     const Uuid incarnation = node->incarnation();
     Hands hands(&env_, &node->atoll());

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the write log of the current blob (peers/format/write_log.h) has saved.
+#include <algorithm>
+
+#include "peers/mapper/volume_map.h"
+
+namespace atl {
+namespace {
+
+constexpr size_t kReadStep = 1 * kMiB;
+
+// All of one half that was ever written to.
+Task<Result<Bytes>> ReadHalf(Store* store, BlobId log, uint64_t at) {
+  CO_ASSIGN_OR_RETURN(const auto extents, co_await store->Extents(log, {at, kWriteLogHalf}));
+  uint64_t end = at;
+  for (const BlobExtent& extent : extents) {
+    if (extent.kind == ExtentKind::kData) end = extent.range.end();
+  }
+  Bytes bytes(end - at);
+  for (size_t done = 0; done < bytes.size();) {
+    const MutSpan part = MutSpan(bytes).subspan(done);
+    const MutSpan step = part.first(std::min(part.size(), kReadStep));
+    CO_RETURN_IF_ERROR(co_await store->Read(log, at + done, step));
+    done += step.size();
+  }
+  co_return bytes;
+}
+
+// Whether a half begins with a record of this opening and of the life of the cache that is now:
+// then the blob has all that is in the log.
+Task<Result<bool>> IsCached(Store* store, BlobId log, uint32_t opening, uint64_t at) {
+  Bytes first(kMaxWriteLogRecord);
+  CO_RETURN_IF_ERROR(co_await store->Read(log, at, first));
+  const auto found = DecodeWriteLogRecord(log, first);
+  co_return found.ok() && found->record.opening == opening &&
+      store->info().cache.Proves(found->record.cache);
+}
+
+}  // namespace
+
+// Also that of somebody who was sealed out: whoever breaks a lock seals the log before the others.
+Task<Result<VolumeMap::SavedWrites>> VolumeMap::ReadSavedWrites(bool even_if_cached) {
+  const Header& header = header_.header;
+  SavedWrites saved;
+  if (header.opening == 0) co_return saved;
+  CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(header.epoch_store));
+  Store& store = stores_->at(slot);
+  if (store.info().capabilities.durable_at_ack) co_return saved;
+  const BlobId log = WriteLogOf(header.blob());
+  const auto usage = co_await store.Usage(log);
+  if (usage.code() == Code::kNotFound) co_return saved;
+  CO_RETURN_IF_ERROR(usage.status());
+  // Nothing of an earlier one is in flight any more.
+  const Status adopted = co_await store.Adopt(log, kAdoptWait);
+  if (adopted.code() != Code::kFenced) CO_RETURN_IF_ERROR(adopted);
+  for (const uint64_t at : {uint64_t{0}, kWriteLogHalf}) {
+    if (even_if_cached) break;
+    CO_ASSIGN_OR_RETURN(const bool cached, co_await IsCached(&store, log, header.opening, at));
+    if (cached) co_return saved;
+  }
+  CO_ASSIGN_OR_RETURN(saved.halves[0], co_await ReadHalf(&store, log, 0));
+  CO_ASSIGN_OR_RETURN(saved.halves[1], co_await ReadHalf(&store, log, kWriteLogHalf));
+  const std::array<ConstSpan, 2> halves{saved.halves[0], saved.halves[1]};
+  auto writes = ReadWriteLog(log, header.opening, halves);
+  if (!writes.ok()) co_return writes.status().With("volume " + header.name);
+  saved.writes = *std::move(writes);
+  co_return saved;
+}
+
+// The blob may be the current one: then this repeats what its last holder has written to it, and a
+// death in the middle of it harms nothing, for all of it is there to be repeated again.
+Task<Status> VolumeMap::Replay(const SavedWrites& saved, bool durably) {
+  Store& store = stores_->at(next_->slot);
+  IntervalMap changes;
+  for (const LoggedWrites& writes : saved.writes) {
+    ConstSpan data = writes.data;
+    for (const JournalEntry& run : writes.record.runs) {
+      const bool zero = run.change == JournalChange::kZero;
+      changes.Set({run.first, run.count}, zero ? kZeroSource : next_->layer->own);
+      if (zero) continue;
+      const ConstSpan part = data.first(run.count * kSubGrain);
+      CO_RETURN_IF_ERROR(co_await store.Write(next_->blob, run.first * kSubGrain, part, {}));
+      data = data.subspan(part.size());
+    }
+  }
+  std::vector<JournalEntry> entries;
+  GrainRun run;
+  for (uint64_t at = 0; changes.FirstAfter(at, &run); at = run.range.end()) {
+    const bool zero = run.source == kZeroSource;
+    entries.push_back(
+        {run.range.first, run.range.count, zero ? JournalChange::kZero : JournalChange::kOwn});
+  }
+  JournalLog& journal = *next_->journal;
+  CO_RETURN_IF_ERROR(co_await journal.Reserve(JournalLog::LengthOf(entries.size())));
+  CO_RETURN_IF_ERROR(co_await journal.CommitAll(std::move(entries)));
+  if (!durably) co_return OkStatus();
+  CO_RETURN_IF_ERROR(co_await store.Sync(next_->blob));
+  co_return co_await journal.Barrier(journal.position());
+}
+
+Task<void> VolumeMap::EmptyWriteLog() {
+  Store& store = stores_->at(geometry_.slot);
+  const BlobId log = WriteLogOf(geometry_.own);
+  if (!(co_await store.Usage(log)).ok() || !(co_await store.Adopt(log, 0)).ok()) co_return;
+  (void)co_await store.Punch(log, {0, 2 * kWriteLogHalf});
+}
+
+}  // namespace atl
