@@ -190,7 +190,7 @@ class Composer {
   Task<Status> ReadBack(std::span<const JournalEntry> runs, MutSpan out);
   void MakeLogIfWanted();
   Task<void> MakeLog();
-  Task<void> DropLog(StoreSlot slot, BlobId log);
+  Task<void> DropLog(BlobId log);
   // Records why and returns the status to give to everybody.
   Task<Status> Fail(Status status);
   Task<void> Record();
@@ -241,7 +241,7 @@ class Composer {
   Mutex sync_mutex_;  // From a note of the journal's position to its barrier.
 
   UnflushedWrites unflushed_;
-  std::unique_ptr<WriteLog> log_;  // Of the current blob, once it is worth it.
+  std::unique_ptr<WriteLog> log_;  // Once it is worth it.
   uint32_t small_flushes_ = 0;     // That a log would have served.
   bool making_log_ = false;
   int64_t may_make_log_ns_ = 0;

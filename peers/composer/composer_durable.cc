@@ -112,27 +112,25 @@ void Composer::MakeLogIfWanted() {
 
 Task<void> Composer::MakeLog() {
   const MapGeometry& geometry = map_->geometry();
-  const BlobId own = geometry.own;
-  const StoreSlot slot = geometry.slot;
   const uint64_t size = geometry.size;
-  auto made =
-      co_await WriteLog::Make(&stores_->at(slot), WriteLogOf(own), map_->header().opening, size);
+  const uint32_t opening = map_->header().opening;
+  const BlobId log = WriteLogOf(geometry.uuid, opening);
+  auto made = co_await WriteLog::Make(&stores_->at(geometry.slot), log, opening, size);
   making_log_ = false;
-  // An epoch may have ended meanwhile.
-  if (geometry.own != own) co_return co_await DropLog(slot, WriteLogOf(own));
-  if (!made.ok()) {
-    spdlog::info("{}: flushes go without a write log for now: {}", geometry.name,
-                 made.status().ToString());
-    may_make_log_ns_ = env_->BootNs() + kMakeLogPause;
+  if (made.ok()) {
+    unflushed_.SetLimit(WriteLog::MostGrains(size));
+    log_ = *std::move(made);
     co_return;
   }
-  unflushed_.SetLimit(WriteLog::MostGrains(size));
-  log_ = *std::move(made);
+  spdlog::info("{}: flushes go without a write log for now: {}", geometry.name,
+               made.status().ToString());
+  may_make_log_ns_ = env_->BootNs() + kMakeLogPause;
+  if (made.code() == Code::kNoSpace) co_await DropLog(log);
 }
 
-// Of an epoch that has ended. What cannot be removed is garbage.
-Task<void> Composer::DropLog(StoreSlot slot, BlobId log) {
-  Store& store = stores_->at(slot);
+// Of which nothing counts. What cannot be removed is garbage.
+Task<void> Composer::DropLog(BlobId log) {
+  Store& store = stores_->at(map_->geometry().slot);
   co_await store.Disown(log);
   (void)co_await store.Remove(log);
 }

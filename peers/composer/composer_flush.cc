@@ -115,11 +115,6 @@ Task<Status> Composer::PinInsideGate(const PinChange& change) {
   // Fenced; or the header has changed, or may have: what was the current blob is frozen then, and
   // what would be put behind the pinned end of the journal is never looked at.
   if (!status.ok() && !RefusedPin(status)) co_return co_await Fail(status);
-  // That of another blob is another one.
-  if (log_ && log_->log() != WriteLogOf(map_->geometry().own)) {
-    background_.Run(DropLog(map_->geometry().slot, log_->log()));
-    log_.reset();
-  }
   co_return status;
 }
 
@@ -210,6 +205,7 @@ Task<Status> Composer::Close() {
     co_await gate_.Close();
     status = co_await FlushAllInsideGate();
     if (status.ok()) co_await PinAtClose();
+    if (log_ && map_->header().opening == 0) co_await DropLog(log_->log());
     if (unrecorded_) co_await Record();  // The store may be back.
     closed_ = true;
     // Who waits for room in the journal or for the gate hears of it.

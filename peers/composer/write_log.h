@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The write log of the current blob (peers/format/write_log.h), as its one writer has it. Its two
+// The write log of an open volume (peers/format/write_log.h), as its one writer has it. Its two
 // halves take turns: one is written to again once a mark says that nothing in it counts any more.
 //
 //   records:  |A1 A2 A3 A4 A5|        A is full: B goes on, and the blob is synced
@@ -31,8 +31,7 @@ class WriteLog {
   // Of data in one record.
   static uint64_t MostGrains(uint64_t volume_size);
 
-  // Makes a log in which nothing counts, with all of its space: a record costs no change of
-  // metadata. What the opening before has left in it is void by the header.
+  // Makes it with all of its space, so that a record costs no change of metadata.
   static Task<Result<std::unique_ptr<WriteLog>>> Make(Store* store, BlobId log, uint32_t opening,
                                                       uint64_t volume_size);
 

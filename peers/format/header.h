@@ -105,8 +105,8 @@ struct Header {
   // is absent it is lost. Not set: nobody has opened what was made, cloned or rolled back; or who
   // did could not sync it.
   bool begun = false;
-  // The generation with which it was last opened for writing; 0: it was closed in order since. What
-  // the write log of its blob has from another opening is void (peers/format/write_log.h).
+  // The generation with which it was last opened for writing; 0: it was closed in order since. The
+  // write log is that of this opening (peers/format/write_log.h).
   uint32_t opening = 0;
   uint32_t node_sequence = 0;  // Of the current node blob; 0: none yet.
   MapState map;

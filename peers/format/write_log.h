@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The write log of a blob: what was flushed and may not have reached its place in the blob yet. A
-// flush of a few scattered writes appends them here, in one durable write, and is acknowledged. The
-// blob, where they were written before, is synced later and for many flushes at once.
+// The write log of a volume: what was flushed and may not have reached its place in the current
+// blob yet. A flush of a few scattered writes appends them here, in one durable write, and is
+// acknowledged. The blob, where they were written before, is synced later and for many flushes at
+// once; always before it is frozen.
 //
-// The log is a blob beside the blob, written over and over: two halves, each a chain of records
-// from its start, that take turns. A record is a page that says what changed, and the data. It is
-// durable before the next one is made, and says from which record on the log counts: what stands
-// before that is durable in the blob. Records of another opening of the volume are void.
+// The log is a blob that is written over and over: two halves, each a chain of records from its
+// start, that take turns. A record is a page that says what changed, and the data. It is durable
+// before the next one is made, and says from which record on the log counts: what stands before
+// that is durable in the blob. Each opening of a volume has its own.
 //
 // Only after the cache was lost is it read: as long as that lives on, it has all writes.
 //

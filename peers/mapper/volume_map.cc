@@ -281,7 +281,6 @@ Task<Status> VolumeMap::Close() {
   if (wants_fold() && geometry_.read_only_reason.empty()) (void)co_await FoldAll();
   Store& store = stores_->at(geometry_.slot);
   const Status status = co_await store.TrimLog(journal_->log(), journal_->position());
-  if (header_.header.opening == 0) co_await EmptyWriteLog();
   co_await DisownAll();
   // Sealed: then it is another one's, and its space with it.
   co_return status.code() == Code::kFenced ? OkStatus() : status;

@@ -127,13 +127,13 @@ class VolumeMap final : public MapApi {
   struct SavedWrites {
     std::array<Bytes, 2> halves;
     std::vector<LoggedWrites> writes;
+    bool is_ours = false;  // There is a log, and nobody has sealed it.
   };
-  // Of the current blob. As long as the cache lives on that has it already.
+  // Of the opening before. As long as the cache lives on that has it already.
   Task<Result<SavedWrites>> ReadSavedWrites(bool even_if_cached);
   // Puts it into what comes next, before the header names that.
   Task<Status> Replay(const SavedWrites& saved, bool durably);
-  // Gives back its space, once nothing in it counts any more.
-  Task<void> EmptyWriteLog();
+  Task<void> DropWriteLog(StoreSlot slot, uint32_t opening);
 
   // --- volume_map_fold.cc
   Task<Status> FoldOldest(size_t count);

@@ -48,7 +48,9 @@ Task<Result<std::unique_ptr<VolumeMap>>> VolumeMap::Open(Env* env, StoreSet* sto
   const bool is_wanted = !status.ok() && !how.is_first;
   if (!is_wanted && (!status.ok() || map->geometry_.own != found.header.blob())) {
     co_await store->Disown(found.header.blob());
-    co_await store->Disown(WriteLogOf(found.header.blob()));
+  }
+  if (!is_wanted && !status.ok()) {
+    co_await store->Disown(WriteLogOf(found.header.uuid, found.header.opening));
   }
   if (!status.ok()) {
     co_await map->DisownAll();
@@ -85,7 +87,7 @@ Task<void> VolumeMap::DisownAll() {
     co_await store.DisownLog(journal_->log());
     co_await store.Disown(active_->journal.blob());
     // Adopted by who writes to the volume, if at all.
-    co_await store.Disown(WriteLogOf(active_->journal.blob()));
+    co_await store.Disown(WriteLogOf(header_.header.uuid, header_.header.opening));
   }
   co_await AbandonNext();
   if (nodes_adopted_) {
@@ -208,6 +210,7 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
   if (!saved.writes.empty() && !planted::Has(planted::Bug::kNoReplay)) {
     CO_RETURN_IF_ERROR(co_await Replay(saved, begun));
   }
+  const uint32_t opening_before = header.opening;
   const LogId next_journal = next_->journal->log();
   CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* next) -> Status {
     if (pinned.entries > 0) next->map.replay.push_back(pinned);
@@ -219,6 +222,7 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
     return {};
   }));
   if (pinned.entries > 0) CO_RETURN_IF_ERROR(co_await LoadLayer(pinned));
+  if (saved.is_ours) background_.Run(DropWriteLog(slot, opening_before));
   co_return OkStatus();
 }
 

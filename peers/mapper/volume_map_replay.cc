@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the write log of the current blob (peers/format/write_log.h) has saved.
+// What the write log of the opening before (peers/format/write_log.h) has saved.
 #include <algorithm>
 
 #include "peers/mapper/volume_map.h"
@@ -47,13 +47,14 @@ Task<Result<VolumeMap::SavedWrites>> VolumeMap::ReadSavedWrites(bool even_if_cac
   CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(header.epoch_store));
   Store& store = stores_->at(slot);
   if (store.info().capabilities.durable_at_ack) co_return saved;
-  const BlobId log = WriteLogOf(header.blob());
+  const BlobId log = WriteLogOf(header.uuid, header.opening);
   const auto usage = co_await store.Usage(log);
   if (usage.code() == Code::kNotFound) co_return saved;
   CO_RETURN_IF_ERROR(usage.status());
   // Nothing of an earlier one is in flight any more.
   const Status adopted = co_await store.Adopt(log, kAdoptWait);
   if (adopted.code() != Code::kFenced) CO_RETURN_IF_ERROR(adopted);
+  saved.is_ours = adopted.ok();
   for (const uint64_t at : {uint64_t{0}, kWriteLogHalf}) {
     if (even_if_cached) break;
     CO_ASSIGN_OR_RETURN(const bool cached, co_await IsCached(&store, log, header.opening, at));
@@ -99,11 +100,13 @@ Task<Status> VolumeMap::Replay(const SavedWrites& saved, bool durably) {
   co_return co_await journal.Barrier(journal.position());
 }
 
-Task<void> VolumeMap::EmptyWriteLog() {
-  Store& store = stores_->at(geometry_.slot);
-  const BlobId log = WriteLogOf(geometry_.own);
-  if (!(co_await store.Usage(log)).ok() || !(co_await store.Adopt(log, 0)).ok()) co_return;
-  (void)co_await store.Punch(log, {0, 2 * kWriteLogHalf});
+// Of an opening that has ended, once the header says so. Not one that was sealed: its holder lives,
+// and must go on to find it sealed.
+Task<void> VolumeMap::DropWriteLog(StoreSlot slot, uint32_t opening) {
+  Store& store = stores_->at(slot);
+  const BlobId log = WriteLogOf(header_.header.uuid, opening);
+  co_await store.Disown(log);
+  (void)co_await store.Remove(log);
 }
 
 }  // namespace atl

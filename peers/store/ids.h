@@ -31,13 +31,13 @@ enum class LogKind : uint8_t {
   kNodes = 2,    // Map nodes: (owner, epoch = sequence, generation = 0).
 };
 
-// The write log of a blob, a blob with this bit in its instance (peers/format/write_log.h). It has
-// checksums of its own.
+// The write log of a volume (peers/format/write_log.h): a blob with this bit in its instance, whose
+// epoch is the opening that has made it. It has checksums of its own.
 inline constexpr uint16_t kWriteLogInstance = 0x4000;
-inline BlobId WriteLogOf(BlobId blob) {
-  blob.instance |= kWriteLogInstance;
-  return blob;
+inline BlobId WriteLogOf(const Uuid& volume, uint32_t opening) {
+  return {volume, opening, kWriteLogInstance};
 }
+
 inline bool IsWriteLog(const BlobId& blob) { return (blob.instance & kWriteLogInstance) != 0; }
 
 // An append-only byte sequence.

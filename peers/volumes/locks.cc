@@ -315,7 +315,9 @@ Task<Status> Locks::BreakOnce(Store* store, Header header, bool force) {
   if (gone.ok() || !may_write) co_return OkStatus();
   // The holder runs, or nobody can know. What it submits must not change what is read from now on.
   // The write log first: whoever finds the others sealed reads it.
-  CO_RETURN_IF_ERROR(co_await store->Seal(WriteLogOf(header.blob())));
+  if (header.opening != 0) {
+    CO_RETURN_IF_ERROR(co_await store->Seal(WriteLogOf(header.uuid, header.opening)));
+  }
   const auto blob = co_await store->Usage(header.blob());
   const auto log = co_await store->LogUsage(header.journal());
   // Sealing makes what is absent. What is lost must stay so.

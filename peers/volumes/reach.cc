@@ -54,7 +54,9 @@ void Reach::Add(const Reach& other) {
 
 bool Reach::Keeps(const BlobId& blob) const {
   const auto volume = volumes.find(blob.owner);
-  const bool ahead = volume != volumes.end() && blob.epoch > volume->second.epoch;
+  const bool ahead = volume != volumes.end() &&
+                     blob.epoch > (IsWriteLog(blob) ? volume->second.generation  // Its opening.
+                                                    : volume->second.epoch);
   return ahead || blobs.contains(blob);
 }
 
@@ -94,8 +96,8 @@ Task<Status> AddReachOf(StoreSet* stores, Header header, Reach* reach) {
   if (header.state == HeaderState::kRemoved) co_return OkStatus();
   if (header.kind == HeaderKind::kVolume) {
     reach->volumes[header.uuid] = {header.epoch, header.generation};
+    if (header.opening != 0) reach->blobs.insert(WriteLogOf(header.uuid, header.opening));
     reach->blobs.insert(header.blob());
-    reach->blobs.insert(WriteLogOf(header.blob()));
     reach->logs.insert(header.journal());
     if (header.node_sequence != 0) {
       reach->logs.insert(LogId::Nodes(header.uuid, header.node_sequence));

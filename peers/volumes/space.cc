@@ -21,7 +21,7 @@ Task<Result<SpaceUse>> MeasureSpaceOf(StoreSet* stores, std::vector<Located> all
       if (header.uuid == uuid) mine.emplace(blob, store);
     };
     for (const Source& source : *sources) add(source.blob(), source.store);
-    if (header.kind == HeaderKind::kVolume) add(WriteLogOf(header.blob()), header.epoch_store);
+    if (header.opening != 0) add(WriteLogOf(header.uuid, header.opening), header.epoch_store);
   }
   SpaceUse use;
   for (const auto& [blob, store] : mine) {

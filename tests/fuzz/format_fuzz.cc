@@ -20,7 +20,7 @@ namespace {
 const Uuid kUuid{{1}};
 const LogId kJournal = LogId::Journal(kUuid, 1, 1);
 const NodePlace kPlace{LogId::Nodes(kUuid, 1), 4096};
-const BlobId kWriteLog = WriteLogOf({kUuid, 1, 0});
+const BlobId kWriteLog = WriteLogOf(kUuid, 1);
 const CacheIdentity kCache{.boot = {{2}}, .mount = 3, .trusted = true};
 
 // With its checksum made right if `seal`.

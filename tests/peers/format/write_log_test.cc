@@ -8,7 +8,7 @@
 namespace atl {
 namespace {
 
-const BlobId kLog = WriteLogOf({Uuid{{1, 2, 3}}, 4, 0});
+const BlobId kLog = WriteLogOf(Uuid{{1, 2, 3}}, 6);
 const CacheIdentity kHere{.boot = {{9}}, .mount = 77, .trusted = true};
 constexpr uint32_t kOpening = 6;
 
@@ -85,7 +85,7 @@ TEST(WriteLogRecordTest, IsReadAsItWasMade) {
   EXPECT_TRUE(kHere.Proves(found->record.cache));
   EXPECT_EQ(found->record.runs, record.runs);
   EXPECT_EQ(Bytes(found->data.begin(), found->data.end()), data);
-  EXPECT_FALSE(DecodeWriteLogRecord(WriteLogOf({Uuid{{1, 2, 3}}, 5, 0}), bytes).ok());
+  EXPECT_FALSE(DecodeWriteLogRecord(WriteLogOf(Uuid{{1, 2, 3}}, 5), bytes).ok());
 }
 
 TEST(WriteLogRecordTest, AllDamageIsRefused) {
