@@ -139,7 +139,8 @@ TEST_F(AttackS4Volume, SourcesComeBackByOverwritingAndNotByRemovingSnapshots) {
   const auto blobs = env_.Run(node_->store().ListBlobs(std::nullopt, kMaxPage));
   ASSERT_TRUE(blobs.ok());
   const auto of_data = [](const BlobId& blob) { return !IsWriteLog(blob); };
-  EXPECT_LE(std::ranges::count_if(blobs->items, of_data), 2) << "and the space comes back with them";
+  EXPECT_LE(std::ranges::count_if(blobs->items, of_data), 2)
+      << "and the space comes back with them";
   CheckContent();
 }
 
