@@ -42,8 +42,9 @@ namespace atl {
 using RightToAct = std::function<Status()>;
 
 struct ComposerOptions {
-  // So many flushes that a write log would have served, and one is made. It takes space.
-  uint32_t flushes_before_log = 16;
+  // So many flushes that a write log would have served, and one is made. 0: never, as long as what
+  // docs/limits.md says of it is so.
+  uint32_t flushes_before_log = 0;
 };
 
 class Composer {

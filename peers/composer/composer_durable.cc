@@ -102,6 +102,7 @@ Task<Status> Composer::ReadBack(std::span<const JournalEntry> runs, MutSpan out)
 // taken back by what was flushed before, after each death of a process.
 void Composer::MakeLogIfWanted() {
   if (log_ || making_log_ || closing_ || unflushed_.empty() || unflushed_.too_many()) return;
+  if (options_.flushes_before_log == 0) return;
   const StoreInfo& store = stores_->at(map_->geometry().slot).info();
   if (store.capabilities.durable_at_ack || !store.cache.trusted) return;
   if (map_->header().opening == 0 || ++small_flushes_ < options_.flushes_before_log) return;
@@ -125,7 +126,8 @@ Task<void> Composer::MakeLog() {
   spdlog::info("{}: flushes go without a write log for now: {}", geometry.name,
                made.status().ToString());
   may_make_log_ns_ = env_->BootNs() + kMakeLogPause;
-  if (made.code() == Code::kNoSpace) co_await DropLog(log);
+  // One that is sealed stays, for who has sealed it.
+  if (made.code() != Code::kFenced) co_await DropLog(log);
 }
 
 // Of which nothing counts. What cannot be removed is garbage.

@@ -11,11 +11,9 @@ constexpr SourceIndex SourceOf(JournalChange change) { return static_cast<Source
 void UnflushedWrites::Add(GrainRange range, JournalChange change) {
   if (too_many_) return;
   runs_.Set(range, SourceOf(change));
-  if (change == JournalChange::kOwn) {
-    grains_ += range.count;
-  } else {
-    ++zeros_;
-  }
+  if (change == JournalChange::kOwn) grains_ += range.count;
+  // Data within a run of zeros makes two of it.
+  if (change == JournalChange::kZero || zeros_ > 0) ++zeros_;
   const auto is_much = [this] {
     return grains_ > most_grains_ || zeros_ > kMaxLoggedZeros || runs_.run_count() > kMaxLoggedRuns;
   };

@@ -35,7 +35,7 @@ class UnflushedWrites {
   uint64_t most_grains_ = kMaxLoggedGrains;
   IntervalMap runs_;
   uint64_t grains_ = 0;  // At least so many: what was written again is counted again at first.
-  size_t zeros_ = 0;
+  size_t zeros_ = 0;     // The same, of runs.
   bool too_many_ = false;
 };
 
