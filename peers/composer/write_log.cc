@@ -14,7 +14,6 @@ constexpr uint64_t kLeastHalf = 64 * kKiB;
 constexpr uint64_t kMostHalf = 64 * kMiB;
 static_assert(kMostHalf <= kWriteLogHalf);
 constexpr size_t kZeroStep = 1 * kMiB;
-constexpr int kAttempts = 3;
 
 Task<Status> FillWithZeros(Store* store, BlobId log, ByteRange range) {
   HeapBufferPool pool(kZeroStep);
@@ -99,7 +98,7 @@ Task<Status> WriteLog::Mark(uint64_t sequence) {
   co_return OkStatus();
 }
 
-// The same bytes at the same place again do no harm.
+// It is not tried again: of what a store could not sync it makes no further promise.
 Task<Status> WriteLog::Put(WriteLogRecord record, MutSpan bytes) {
   if (record.live_from == 0) record.live_from = live_from_;
   record.opening = opening_;
@@ -109,11 +108,7 @@ Task<Status> WriteLog::Put(WriteLogRecord record, MutSpan bytes) {
   const uint32_t checksum = SealWriteLogRecord(log_, record, bytes);
   const uint64_t at = half_ * kWriteLogHalf + offset_;
   const bool data_sync = !planted::Has(planted::Bug::kUnsyncedLog);
-  Status status;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    status = co_await store_->Write(log_, at, bytes, {.data_sync = data_sync});
-    if (status.ok()) break;
-  }
+  const Status status = co_await store_->Write(log_, at, bytes, {.data_sync = data_sync});
   if (!status.ok()) co_return failed_ = status.With("the write log is closed");
   previous_ = checksum;
   offset_ += bytes.size();

@@ -131,8 +131,8 @@ class VolumeMap final : public MapApi {
   };
   // Of the opening before. As long as the cache lives on that has it already.
   Task<Result<SavedWrites>> ReadSavedWrites(bool even_if_cached);
-  // Puts it into what comes next, before the header names that.
-  Task<Status> Replay(const SavedWrites& saved, bool durably);
+  // Puts it into what comes next, durably, before the header names that.
+  Task<Status> Replay(const SavedWrites& saved);
   Task<void> DropWriteLog(StoreSlot slot, uint32_t opening);
 
   // --- volume_map_fold.cc

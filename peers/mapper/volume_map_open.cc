@@ -201,14 +201,19 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
   // In a store that cannot sync nothing can be begun; the volume is read-only then.
   const bool begun = synced.ok();
   if (how.is_first && !begun) {
-    // What has failed may have lost what the cache had. That it has failed everybody is told, so
-    // what cannot be read here keeps nobody from reading the rest.
-    auto all = co_await ReadSavedWrites(true);
-    if (all.ok()) saved = *std::move(all);
+    // What has failed may have lost what the cache had. The log is all that there is of it then,
+    // and what it is replayed into could not be synced either: so it waits.
+    CO_ASSIGN_OR_RETURN(saved, co_await ReadSavedWrites(true));
+    if (!saved.writes.empty()) {
+      co_return synced.With(
+          fmt::format("volume {} has flushed writes in its write log, which wait "
+                      "until its store can be synced",
+                      header.name));
+    }
   }
   CO_RETURN_IF_ERROR(co_await PrepareNext(sealed || !begun, begun));
   if (!saved.writes.empty() && !planted::Has(planted::Bug::kNoReplay)) {
-    CO_RETURN_IF_ERROR(co_await Replay(saved, begun));
+    CO_RETURN_IF_ERROR(co_await Replay(saved));
   }
   const uint32_t opening_before = header.opening;
   const LogId next_journal = next_->journal->log();

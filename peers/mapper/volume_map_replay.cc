@@ -71,7 +71,7 @@ Task<Result<VolumeMap::SavedWrites>> VolumeMap::ReadSavedWrites(bool even_if_cac
 
 // The blob may be the current one: then this repeats what its last holder has written to it, and a
 // death in the middle of it harms nothing, for all of it is there to be repeated again.
-Task<Status> VolumeMap::Replay(const SavedWrites& saved, bool durably) {
+Task<Status> VolumeMap::Replay(const SavedWrites& saved) {
   Store& store = stores_->at(next_->slot);
   IntervalMap changes;
   for (const LoggedWrites& writes : saved.writes) {
@@ -95,7 +95,6 @@ Task<Status> VolumeMap::Replay(const SavedWrites& saved, bool durably) {
   JournalLog& journal = *next_->journal;
   CO_RETURN_IF_ERROR(co_await journal.Reserve(JournalLog::LengthOf(entries.size())));
   CO_RETURN_IF_ERROR(co_await journal.CommitAll(std::move(entries)));
-  if (!durably) co_return OkStatus();
   CO_RETURN_IF_ERROR(co_await store.Sync(next_->blob));
   co_return co_await journal.Barrier(journal.position());
 }
