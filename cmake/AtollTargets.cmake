@@ -30,6 +30,35 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
 endif()
 include_directories(${CMAKE_SOURCE_DIR})
 
+# What nearly all sources include, read once for all of them: a third of the time that it takes to
+# build everything. No source may rely on it: builds with sanitizers and the check that headers
+# compile alone go without.
+option(ATOLL_PCH "Precompile what nearly all sources include" ON)
+if(ATOLL_SANITIZE OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  set(ATOLL_PCH OFF)
+endif()
+
+# atoll_precompiled(NAME HEADERS headers... [DEPENDS targets...] [OPTIONS options...])
+function(atoll_precompiled name)
+  cmake_parse_arguments(ARG "" "" "HEADERS;DEPENDS;OPTIONS" ${ARGN})
+  if(NOT ATOLL_PCH)
+    return()
+  endif()
+  file(WRITE ${CMAKE_BINARY_DIR}/${name}.cc "")
+  add_library(${name} OBJECT ${CMAKE_BINARY_DIR}/${name}.cc)
+  # Without its time the result is the same each time, as ccache needs it.
+  target_compile_options(${name} PRIVATE ${ARG_OPTIONS} "SHELL:-Xclang -fno-pch-timestamp")
+  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS})
+  target_precompile_headers(${name} PRIVATE ${ARG_HEADERS})
+endfunction()
+
+# atoll_use_precompiled(TARGET NAME)
+function(atoll_use_precompiled target name)
+  if(ATOLL_PCH)
+    target_precompile_headers(${target} REUSE_FROM ${name})
+  endif()
+endfunction()
+
 # atoll_library(NAME [DEPENDS targets...]): every .cc of this folder, and its headers as a file set
 # that must compile alone.
 function(atoll_library name)
@@ -40,6 +69,7 @@ function(atoll_library name)
   add_library(${name} STATIC ${sources})
   target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES ${headers})
   target_link_libraries(${name} PUBLIC ${ARG_DEPENDS})
+  atoll_use_precompiled(${name} atoll_pch)
 endfunction()
 
 # atoll_program(NAME SOURCE [DEPENDS targets...]): build/bin/NAME.
@@ -68,6 +98,7 @@ function(atoll_tests prefix)
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_compile_options(${target} PRIVATE -O0 -g1)
     target_link_libraries(${target} PRIVATE ${ARG_DEPENDS} GTest::gtest GTest::gmock GTest::gtest_main)
+    atoll_use_precompiled(${target} atoll_tests_pch)
     add_test(NAME ${target} COMMAND ${target})
     set_tests_properties(${target} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
   endforeach()
