@@ -126,6 +126,10 @@ struct MapSetReadOnlyOp {
   uint64_t handle = 0;
   std::string reason;
 };
+struct MapEndOpeningOp {
+  using Wire = WireRow<Op::kMapEndOpening, OpenMapState, Repeat::kHarmless>;
+  uint64_t handle = 0;
+};
 struct MapAbandonOp {
   using Wire = WireRow<Op::kMapAbandon, Nothing, Repeat::kHarmless>;
   uint64_t handle = 0;
@@ -144,7 +148,7 @@ struct PeerGoneOp {
 
 using MapOps = OpList<MapOpenOp, MapTranslateOp, MapAdmitOp, MapCommitOp, MapBarrierOp,
                       MapPreparePinOp, MapPinOp, MapGrowOp, MapClearPendingOp, MapSetNameOp,
-                      MapSetReadOnlyOp, MapAbandonOp, MapCloseOp, PeerGoneOp>;
+                      MapSetReadOnlyOp, MapEndOpeningOp, MapAbandonOp, MapCloseOp, PeerGoneOp>;
 
 // --- Answers that usually need more room than a slot ---------------------------------------------
 
@@ -163,6 +167,8 @@ template <>
 inline constexpr size_t kReplyRoom<MapSetNameOp> = kMapStateRoom;
 template <>
 inline constexpr size_t kReplyRoom<MapSetReadOnlyOp> = kMapStateRoom;
+template <>
+inline constexpr size_t kReplyRoom<MapEndOpeningOp> = kMapStateRoom;
 template <>
 inline constexpr size_t kReplyRoom<MapTranslateOp> = 4 * kKiB;
 
@@ -214,6 +220,7 @@ template <typename V> void Fields(V& v, MapGrowOp& x) { v(x.handle, x.size); }
 template <typename V> void Fields(V& v, MapClearPendingOp& x) { v(x.handle, x.uuid); }
 template <typename V> void Fields(V& v, MapSetNameOp& x) { v(x.handle, x.name_space, x.name); }
 template <typename V> void Fields(V& v, MapSetReadOnlyOp& x) { v(x.handle, x.reason); }
+template <typename V> void Fields(V& v, MapEndOpeningOp& x) { v(x.handle); }
 template <typename V> void Fields(V& v, MapAbandonOp& x) { v(x.handle, x.reason); }
 template <typename V> void Fields(V& v, MapCloseOp& x) { v(x.handle); }
 template <typename V> void Fields(V& v, PeerGoneOp& x) { v(x.port); }

@@ -113,6 +113,7 @@ enum class Op : uint16_t {
   kMapSetReadOnly = 202,
   kMapAbandon = 203,
   kMapClose = 204,
+  kMapEndOpening = 205,
   // Devices, between peers of one node (peers/port_ops.h).
   kPortOpen = 224,
   kPortClose = 225,

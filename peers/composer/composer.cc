@@ -204,6 +204,16 @@ Task<Status> Composer::Write(uint64_t offset, ConstSpan data, DeviceWriteOptions
       co_return Counted(co_await DoWriteRuns(runs, offset, data, options.fua));
     }
   }
+  {
+    // Of a first write everything but the commit, if nobody is in its way.
+    const ByteRange range{offset, data.size()};
+    Passage passage(this, range, RangeMode::kExclusive, kOneRoom);
+    if (!options.fua && passage.TryEnterAtOnce() && TryFirstWrite(offset, data)) {
+      Status status = co_await Commit(range, JournalChange::kOwn);
+      if (status.ok()) status = co_await Failed();
+      co_return Counted(status.ok() ? right_() : status);
+    }
+  }
   co_return Counted(co_await DoWrite(offset, data, options.fua));
 }
 
@@ -232,7 +242,7 @@ bool Composer::FlushIsCheaper() {
   if (log_ && log_->holds_writes()) return true;
   if (fua_writes_ < 2) return false;
   if (completed_ - synced_ <= kMostUnsynced) return true;
-  if (log_ && !unflushed_.too_many()) return true;
+  if (log_ && log_->takes_more() && !unflushed_.too_many()) return true;
   CleanSoon(false);
   return false;
 }

@@ -5,7 +5,8 @@
 // the promises of flush and FUA (docs/architecture.md, "The life of a write").
 //
 //   overwrite in the current epoch:  write, acknowledge
-//   first write:  whole sub-grains to the current blob, then the journal, then acknowledge
+//   first write:  whole sub-grains to the current blob, then the journal, then acknowledge; all but
+//                 the commit at once, if nobody is in its way
 //   zeros:        punch the current blob, then the journal, then acknowledge; on request also for
 //                 the zeros that are found in a write
 //   flush:        note the journal position, sync the blob if dirty, barrier, sync the journal
@@ -42,9 +43,8 @@ namespace atl {
 using RightToAct = std::function<Status()>;
 
 struct ComposerOptions {
-  // So many flushes that a write log would have served, and one is made. 0: never, as long as what
-  // docs/limits.md says of it is so.
-  uint32_t flushes_before_log = 0;
+  // So many flushes that a write log would have served, and one is made. 0: never.
+  uint32_t flushes_before_log = 16;
 };
 
 class Composer {
@@ -136,6 +136,8 @@ class Composer {
     uint32_t* count_;
   };
 
+  bool IsWritable() const;
+  bool TryFirstWrite(uint64_t offset, ConstSpan data);
   // The calls of the same name, without their timing.
   Task<Status> DoRead(uint64_t offset, MutSpan out);
   Task<Status> DoWrite(uint64_t offset, ConstSpan data, bool fua);
@@ -183,6 +185,7 @@ class Composer {
   Task<Status> FlushAllInsideGate();
   enum class SyncFor : uint8_t { kFlush, kCleaning };
   Task<Status> SyncBlob(SyncFor purpose);
+  Task<Status> SyncNoted(SyncFor purpose);
   // Beside flushes, for those that come.
   void CleanSoon(bool must);
   Task<void> Clean();

@@ -53,13 +53,28 @@ void Composer::CountRead(size_t bytes, int64_t took_ns) {
   read_bytes_ += bytes;
 }
 
+bool Composer::IsWritable() const {
+  const MapGeometry& geometry = map_->geometry();
+  return failed_.ok() && geometry.writable && geometry.read_only_reason.empty();
+}
+
+// What Write does with whole sub-grains up to the commit, which is the caller's. A refusal behind
+// the store's answer lets it write them once more.
+bool Composer::TryFirstWrite(uint64_t offset, ConstSpan data) {
+  const ByteRange range{offset, data.size()};
+  if (range != range.RoundIn(kSubGrain) || !IsWritable()) return false;
+  if (!map_->TryTranslate(range, &pieces_)) return false;
+  if (pieces_.size() == 1 && pieces_[0].kind == PieceKind::kOwn) return false;
+  const MapGeometry& geometry = map_->geometry();
+  return stores_->at(geometry.slot).TryWrite(geometry.own, offset, data);
+}
+
 // An overwrite of the current blob, in the order in which Write does it. A refusal behind the
 // store's answer lets Write find the same.
 bool Composer::TryWrite(uint64_t offset, ConstSpan data, DeviceWriteOptions options) {
   const ByteRange range{offset, data.size()};
   if (data.empty() || options.fua || !PassesAtOnce(range, RangeMode::kExclusive)) return false;
-  const MapGeometry& geometry = map_->geometry();
-  if (!failed_.ok() || !geometry.writable || !geometry.read_only_reason.empty()) return false;
+  if (!IsWritable()) return false;
   if (options.detect_zeroes) {
     const WriteRuns runs = FindZeroRuns(offset, data);
     if (runs.size() > 1 || runs[0].zero) return false;
@@ -68,6 +83,7 @@ bool Composer::TryWrite(uint64_t offset, ConstSpan data, DeviceWriteOptions opti
   if (!map_->TryTranslate(range, &pieces_)) return false;
   if (pieces_.size() != 1 || pieces_[0].kind != PieceKind::kOwn) return false;
   if (!right_().ok()) return false;
+  const MapGeometry& geometry = map_->geometry();
   if (!stores_->at(geometry.slot).TryWrite(geometry.own, offset, data)) return false;
   NoteUnflushed(range);
   if (!right_().ok()) return false;

@@ -21,23 +21,38 @@ constexpr int64_t kMakeLogPause = 60 * kSecond;
 Task<Status> Composer::SyncBlob(SyncFor purpose) {
   const auto lock = co_await sync_mutex_.Lock();
   CO_RETURN_IF_ERROR(co_await Failed());
+  const auto log_has_failed = [this] { return log_ && !log_->takes_more(); };
+  const bool had_failed = log_has_failed();
+  Status status = co_await SyncNoted(purpose);
+  // What was taken into the log before it failed is to be covered, too.
+  if (status.ok() && !had_failed && log_has_failed()) status = co_await SyncNoted(purpose);
+  if (status.ok() && log_has_failed() && log_->holds_writes()) {
+    spdlog::warn("{}: flushes go without its write log from now on: {}", map_->geometry().name,
+                 log_->failed().ToString());
+    status = co_await map_->EndOpening();
+    if (status.ok()) log_->Void();
+  }
+  if (!status.ok()) co_return co_await Fail(status);
+  co_return OkStatus();
+}
+
+Task<Status> Composer::SyncNoted(SyncFor purpose) {
   const uint64_t position = map_->NotePosition();
   const uint64_t noted = completed_;
   const uint64_t logged = log_ && log_->holds_writes() ? log_->next_sequence() : 0;
   if (purpose == SyncFor::kFlush) unflushed_.Forget();
   if (noted != synced_ && !planted::Has(planted::Bug::kNoBlobSync)) {
     const MapGeometry& geometry = map_->geometry();
-    const Status status = co_await stores_->at(geometry.slot).Sync(geometry.own);
-    if (!status.ok()) co_return co_await Fail(status);
+    CO_RETURN_IF_ERROR(co_await stores_->at(geometry.slot).Sync(geometry.own));
     synced_ = noted;
   }
-  Status status = co_await map_->Barrier(position);
+  CO_RETURN_IF_ERROR(co_await map_->Barrier(position));
   // From here on the records are not needed; before a flush is acknowledged that has something of
   // which they hold an older state, they must not count any more.
-  const bool marks = logged != 0 && !planted::Has(planted::Bug::kNoMark);
-  if (status.ok() && marks) status = co_await log_->Mark(logged);
-  if (!status.ok()) co_return co_await Fail(status);
-  co_return OkStatus();
+  if (logged == 0 || planted::Has(planted::Bug::kNoMark)) co_return OkStatus();
+  const Status marked = co_await log_->Mark(logged);
+  // Sealed: then the volume is another one's. Else it is without a log from now on.
+  co_return marked.code() == Code::kFenced ? marked : OkStatus();
 }
 
 // Unless it must be, not all the time: what is written over and over need not be synced as often.
@@ -73,8 +88,8 @@ Task<Result<bool>> Composer::LogUnflushed() {
   const Status status = co_await log_->Append(unflushed_.Take(), fill);
   if (log_->wants_mark()) CleanSoon(true);
   if (status.ok()) co_return true;
-  // Nothing has happened: the sync of the blob has what was unflushed, too.
-  if (status.code() == Code::kLimit || status.code() == Code::kUnavailable) co_return false;
+  // The sync of the blob has what was unflushed, too.
+  if (status.code() != Code::kFenced) co_return false;
   co_return co_await Fail(status);
 }
 

@@ -30,6 +30,11 @@ class Composer::Passage {
   Passage(const Passage&) = delete;
   Passage& operator=(const Passage&) = delete;
 
+  // Without waiting, or not at all.
+  bool TryEnterAtOnce() {
+    return composer_->PassesAtOnce(range_, mode_) && composer_->right_().ok() && TryEnter();
+  }
+
   Task<Status> Enter() {
     CO_RETURN_IF_ERROR(composer_->CheckOpen());
     if (!TryEnter()) {

@@ -6,8 +6,8 @@
 //   records:  |A1 A2 A3 A4 A5|        A is full: B goes on, and the blob is synced
 //             |A1 A2 A3 A4 A5|B6 B7 m8|  the mark says that 6 is the first that counts: A is free
 //
-// A call ends when what it has appended is durable. After one that has failed nothing may be
-// acknowledged on the strength of this log any more.
+// A call ends when what it has appended is durable. After one that has failed the log takes
+// nothing any more; what it has counts until the blob is synced and the opening has ended.
 //
 // Threads: the composer's. The store outlives it; all calls have ended before it is destroyed.
 #pragma once
@@ -45,8 +45,13 @@ class WriteLog {
   Task<Status> Mark(uint64_t sequence);
 
   bool HasRoom(uint64_t grains) const;
+  bool takes_more() const { return failed_.ok(); }
+  // Why not.
+  const Status& failed() const { return failed_; }
+  // The header says that nothing in it counts any more.
+  void Void() { is_void_ = true; }
   // Some record counts, or is about to.
-  bool holds_writes() const { return last_writes_ >= live_from_; }
+  bool holds_writes() const { return !is_void_ && last_writes_ >= live_from_; }
   // The one that is made next.
   uint64_t next_sequence() const { return next_; }
   // The half that comes next is not free.
@@ -68,6 +73,7 @@ class WriteLog {
   HeapBufferPool buffers_{kMaxWriteLogRecord};
   Mutex mutex_;
   Status failed_;
+  bool is_void_ = false;
 
   uint64_t next_ = 1;
   uint64_t live_from_ = 1;    // By a durable mark.

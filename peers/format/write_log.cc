@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 
 #include "peers/format/checked.h"
 #include "peers/format/journal_batch.h"
@@ -20,6 +19,11 @@ static_assert(kFixedBytes + kMaxLoggedRuns * kJournalEntryBytes <= kWriteLogPage
 
 Status Bad(std::string message) { return {Code::kCorrupt, std::move(message)}; }
 
+bool IsPossibleLength(uint64_t length) {
+  return length >= kWriteLogPage && length <= kMaxWriteLogRecord &&
+         IsAligned(length, kWriteLogPage);
+}
+
 Status CheckRecord(const WriteLogRecord& record) {
   if (record.sequence == 0 || record.live_from == 0 || record.live_from > record.sequence) {
     return Bad(fmt::format("record {} counts from {} on", record.sequence, record.live_from));
@@ -34,47 +38,6 @@ Status CheckRecord(const WriteLogRecord& record) {
     return Bad(fmt::format("record {} has too many runs of zeros", record.sequence));
   }
   return {};
-}
-
-// A half as far as it is a chain.
-struct Chain {
-  std::vector<LoggedWrites> records;
-  uint64_t end = 0;
-
-  bool empty() const { return records.empty(); }
-  uint64_t first() const { return records.front().record.sequence; }
-  uint64_t last() const { return records.back().record.sequence; }
-};
-
-bool Follows(const LoggedWrites& next, const LoggedWrites& before) {
-  return next.record.sequence == before.record.sequence + 1 &&
-         next.record.previous == before.checksum;
-}
-
-Result<Chain> ReadChain(const BlobId& log, uint32_t opening, ConstSpan half) {
-  Chain chain;
-  while (chain.end < half.size()) {
-    auto next = DecodeWriteLogRecord(log, half.subspan(chain.end));
-    if (next.code() == Code::kUnsupported) return next.status();
-    if (!next.ok() || next->record.opening != opening) break;
-    if (!chain.empty() && !Follows(*next, chain.records.back())) break;
-    chain.end += next->size();
-    chain.records.push_back(*std::move(next));
-  }
-  return chain;
-}
-
-// Whether behind the end of a chain there is a record that was made after the next one: that one
-// was durable then, and the medium has lost it.
-bool WasDurable(const BlobId& log, uint32_t opening, ConstSpan half, uint64_t from, uint64_t last) {
-  for (uint64_t at = from; at + kWriteLogPage <= half.size(); at += kWriteLogPage) {
-    if (AsText(half.subspan(at, kMagic.size())) != kMagic) continue;
-    const auto found = DecodeWriteLogRecord(log, half.subspan(at));
-    if (found.ok() && found->record.opening == opening && found->record.sequence > last) {
-      return true;
-    }
-  }
-  return false;
 }
 
 }  // namespace
@@ -122,9 +85,8 @@ Result<LoggedWrites> DecodeWriteLogRecord(const BlobId& log, ConstSpan bytes) {
   if (bytes.size() < kWriteLogPage || AsText(bytes.first(kMagic.size())) != kMagic) {
     return Bad("there is no record");
   }
-  const auto length = Decoder(bytes.subspan(kCheckedHeaderBytes)).Get<uint32_t>();
-  if (length < kWriteLogPage || length > kMaxWriteLogRecord || length > bytes.size() ||
-      !IsAligned(length, kWriteLogPage)) {
+  const uint64_t length = ClaimedLength(bytes);
+  if (!IsPossibleLength(length) || length > bytes.size()) {
     return Bad(fmt::format("a record cannot have {} bytes here", length));
   }
   ASSIGN_OR_RETURN(CheckedBody body, OpenChecked(bytes.first(length), kMagic, WriteLogSeed(log)));
@@ -156,39 +118,19 @@ Result<LoggedWrites> DecodeWriteLogRecord(const BlobId& log, ConstSpan bytes) {
   return found;
 }
 
-Result<std::vector<LoggedWrites>> ReadWriteLog(const BlobId& log, uint32_t opening,
-                                               std::span<const ConstSpan, 2> halves) {
-  std::array<Chain, 2> chains;
-  uint64_t last = 0;
-  for (size_t i = 0; i < 2; ++i) {
-    ASSIGN_OR_RETURN(chains[i], ReadChain(log, opening, halves[i]));
-    if (!chains[i].empty()) last = std::max(last, chains[i].last());
-  }
-  const std::string name = "write log of " + log.ToString();
-  for (size_t i = 0; i < 2; ++i) {
-    if (!WasDurable(log, opening, halves[i], chains[i].end, last)) continue;
-    return Bad(fmt::format("{}: record {} has been lost", name, last + 1));
-  }
-  std::vector<LoggedWrites> live;
-  if (last == 0) return live;
-  const bool second_is_newer =
-      !chains[1].empty() && (chains[0].empty() || chains[1].first() > chains[0].first());
-  const Chain& newer = chains[second_is_newer ? 1 : 0];
-  const Chain& older = chains[second_is_newer ? 0 : 1];
-  const uint64_t live_from = newer.records.back().record.live_from;
-  uint64_t next = newer.first();
-  if (live_from < next && !older.empty() && Follows(newer.records.front(), older.records.back())) {
-    next = older.first();
-    live.insert(live.end(), older.records.begin(), older.records.end());
-  }
-  if (live_from < next) {
-    return Bad(fmt::format("{}: records {} to {} have been lost", name, live_from, next - 1));
-  }
-  live.insert(live.end(), newer.records.begin(), newer.records.end());
-  std::erase_if(live, [live_from](const LoggedWrites& writes) {
-    return writes.record.sequence < live_from || writes.record.runs.empty();
-  });
-  return live;
+uint64_t ClaimedLength(ConstSpan page) {
+  return Decoder(page.subspan(kCheckedHeaderBytes)).Get<uint32_t>();
+}
+
+uint64_t ClaimedSequence(ConstSpan page, uint32_t opening) {
+  if (page.size() < kWriteLogPage || AsText(page.first(kMagic.size())) != kMagic) return 0;
+  Decoder in(page.subspan(kCheckedHeaderBytes));
+  const auto length = in.Get<uint32_t>();
+  in.Get<uint32_t>();  // How many runs.
+  const auto sequence = in.Get<uint64_t>();
+  in.Get<uint64_t>();  // What counts.
+  const bool is_possible = IsPossibleLength(length) && in.Get<uint32_t>() == opening;
+  return is_possible ? sequence : 0;
 }
 
 }  // namespace atl

@@ -12,7 +12,8 @@
 //
 // Only after the cache was lost is it read: as long as that lives on, it has all writes.
 //
-// Pure: bytes in, bytes and decisions out. Format: docs/FORMAT.md, "Write log".
+// Pure: bytes in, bytes out. What counts of a log: write_log_reader.h. Format: docs/FORMAT.md,
+// "Write log".
 #pragma once
 
 #include <cstdint>
@@ -68,10 +69,9 @@ struct LoggedWrites {
 // The record that begins `bytes`. kCorrupt: there is none. kUnsupported: a newer program's.
 Result<LoggedWrites> DecodeWriteLogRecord(const BlobId& log, ConstSpan bytes);
 
-// What counts of a log after its writer has ended, in order: `halves` is all that is in them. A
-// torn last record is nothing unusual, as nobody was told that it was durable. kCorrupt if one that
-// was durable is damaged; kUnsupported if a newer program has written it.
-Result<std::vector<LoggedWrites>> ReadWriteLog(const BlobId& log, uint32_t opening,
-                                               std::span<const ConstSpan, 2> halves);
+// What a page says that may begin a record, by what is cheap to see: how long that is, and which
+// one of `opening`; 0: it does not begin one.
+uint64_t ClaimedLength(ConstSpan page);
+uint64_t ClaimedSequence(ConstSpan page, uint32_t opening);
 
 }  // namespace atl

@@ -136,6 +136,8 @@ class MapApi {
   virtual Task<Status> SetName(const Uuid& name_space, std::string name) = 0;
   // Empty: writable again at the next open.
   virtual Task<Status> SetReadOnly(std::string reason) = 0;
+  // Nothing in the write log of this opening counts any more, and it has none from here on.
+  virtual Task<Status> EndOpening() = 0;
   // The right to act is lost: nothing is written any more, and who waits hears why.
   virtual void Abandon(std::string reason) = 0;
 

@@ -176,7 +176,7 @@ void VolumeMap::ApplyEntry(Layer* layer, const JournalEntry& entry) {
 
 Task<Status> VolumeMap::Commit(GrainRange range, JournalChange change) {
   const JournalEntry entry{range.first, range.count, change};
-  co_return (co_await journal_->Commit(entry)).With("journal of " + geometry_.name);
+  return journal_->Commit(entry);
 }
 
 bool VolumeMap::IsBarriered(GrainRange range) {
@@ -265,6 +265,13 @@ Task<Status> VolumeMap::SetReadOnly(std::string reason) {
   Abandon(reason);
   co_return co_await SwapHeader([&reason](Header* header) -> Status {
     header->read_only_reason = reason;
+    return {};
+  });
+}
+
+Task<Status> VolumeMap::EndOpening() {
+  co_return co_await SwapHeader([](Header* header) -> Status {
+    header->opening = 0;
     return {};
   });
 }

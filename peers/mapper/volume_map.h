@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "peers/format/write_log.h"
+#include "peers/format/write_log_reader.h"
 #include "peers/mapper/header_store.h"
 #include "peers/mapper/journal_log.h"
 #include "peers/mapper/map_api.h"
@@ -85,6 +85,7 @@ class VolumeMap final : public MapApi {
   Task<Status> ClearPending(const Uuid& uuid) override;
   Task<Status> SetName(const Uuid& name_space, std::string name) override;
   Task<Status> SetReadOnly(std::string reason) override;
+  Task<Status> EndOpening() override;
   void Abandon(std::string reason) override;
   const Header& header() const override { return header_.header; }
   Task<Status> Close() override;
@@ -119,15 +120,18 @@ class VolumeMap final : public MapApi {
   Task<Status> LoadLayer(ReplayJournal journal);
   // `sealed`: the lock was broken and a new epoch begins behind what counts.
   Task<Status> RecoverCurrentJournal(Takeover how, bool sealed);
+  // For the next open, to which the store may tell nothing of it.
+  Task<Status> NoteFailedSync(const Status& why);
   Status CheckFormat() const;
   void RefreshGeometry();
 
   // --- volume_map_replay.cc
-  // What counts of a write log, and the bytes that it lies in.
+  // What counts of a write log.
   struct SavedWrites {
-    std::array<Bytes, 2> halves;
-    std::vector<LoggedWrites> writes;
-    bool is_ours = false;  // There is a log, and nobody has sealed it.
+    BlobId log;
+    std::vector<PlacedRecord> records;
+    bool exist = false;    // There is a log.
+    bool is_ours = false;  // And nobody has sealed it.
   };
   // Of the opening before. As long as the cache lives on that has it already.
   Task<Result<SavedWrites>> ReadSavedWrites(bool even_if_cached);

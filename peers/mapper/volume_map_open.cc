@@ -169,10 +169,11 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
   if (content.stopped.code() == Code::kUnsupported) {
     co_return content.stopped.With(fmt::format("volume {}: {}", header.name, log.ToString()));
   }
-  // Who has opened it goes on in its write log.
+  // Who has opened it goes on in its write log. What has failed may have lost what the cache had.
   SavedWrites saved;
   if (how.is_first) {
-    CO_ASSIGN_OR_RETURN(saved, co_await ReadSavedWrites(false));
+    const bool has_failed = !header.read_only_reason.empty();
+    CO_ASSIGN_OR_RETURN(saved, co_await ReadSavedWrites(has_failed));
   }
   ReplayJournal pinned{header.uuid,           header.epoch,       header.generation,
                        header.epoch_store,    header.epoch_store, content.length,
@@ -183,7 +184,10 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
   Status synced = co_await store.Sync(header.blob());
   const Status log_synced = co_await store.SyncLog(log);
   if (synced.ok()) synced = log_synced;
-  if (header.read_only_reason.empty()) CO_RETURN_IF_ERROR(synced);
+  if (header.read_only_reason.empty() && !synced.ok()) {
+    if (saved.exist) CO_RETURN_IF_ERROR(co_await NoteFailedSync(synced));
+    co_return synced;
+  }
   const bool fits =
       layers_.size() < kMaxReplayJournals && frozen_entries() + pinned.entries <= kMaxReplayEntries;
   if (pinned.entries > 0 && !fits) {
@@ -198,23 +202,19 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
     node_position_ = 0;
     doubtful_nodes_.clear();
   }
-  // In a store that cannot sync nothing can be begun; the volume is read-only then.
-  const bool begun = synced.ok();
-  if (how.is_first && !begun) {
-    // What has failed may have lost what the cache had. The log is all that there is of it then,
-    // and what it is replayed into could not be synced either: so it waits.
-    CO_ASSIGN_OR_RETURN(saved, co_await ReadSavedWrites(true));
-    if (!saved.writes.empty()) {
-      co_return synced.With(
-          fmt::format("volume {} has flushed writes in its write log, which wait "
-                      "until its store can be synced",
-                      header.name));
-    }
+  // In a store that cannot sync nothing can be begun; the volume is read-only then. Flushed writes
+  // are kept where they are until they can be put where they belong: another file may be synced,
+  // though this one may not.
+  const bool replays = !saved.records.empty() && !planted::Has(planted::Bug::kNoReplay);
+  const bool begun = synced.ok() || replays;
+  Status prepared = co_await PrepareNext(sealed || !synced.ok(), begun);
+  if (prepared.ok() && replays) prepared = co_await Replay(saved);
+  if (!prepared.ok() && replays) {
+    co_return prepared.With(fmt::format(
+        "volume {} has flushed writes in its write log, which wait until they can be replayed",
+        header.name));
   }
-  CO_RETURN_IF_ERROR(co_await PrepareNext(sealed || !begun, begun));
-  if (!saved.writes.empty() && !planted::Has(planted::Bug::kNoReplay)) {
-    CO_RETURN_IF_ERROR(co_await Replay(saved));
-  }
+  CO_RETURN_IF_ERROR(prepared);
   const uint32_t opening_before = header.opening;
   const LogId next_journal = next_->journal->log();
   CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* next) -> Status {
@@ -229,6 +229,22 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
   if (pinned.entries > 0) CO_RETURN_IF_ERROR(co_await LoadLayer(pinned));
   if (saved.is_ours) background_.Run(DropWriteLog(slot, opening_before));
   co_return OkStatus();
+}
+
+Task<Status> VolumeMap::NoteFailedSync(const Status& why) {
+  // Nothing was lost, or it is another one's.
+  const Code code = why.code();
+  if (code == Code::kUnavailable || code == Code::kBusy || code == Code::kFenced) {
+    co_return OkStatus();
+  }
+  const std::string reason = why.ToString().substr(0, kMaxReadOnlyReason);
+  const Status noted = co_await SwapHeader([&reason](Header* header) -> Status {
+    header->read_only_reason = reason;
+    return {};
+  });
+  co_return noted.With(
+      fmt::format("volume {} could not be synced ({}), which could not be recorded",
+                  header_.header.name, reason));
 }
 
 void VolumeMap::RefreshGeometry() {

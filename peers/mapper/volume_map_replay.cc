@@ -1,30 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the write log of the opening before (peers/format/write_log.h) has saved.
-#include <algorithm>
+#include <fmt/format.h>
 
 #include "peers/mapper/volume_map.h"
 
 namespace atl {
 namespace {
 
-constexpr size_t kReadStep = 1 * kMiB;
-
-// All of one half that was ever written to.
-Task<Result<Bytes>> ReadHalf(Store* store, BlobId log, uint64_t at) {
+// How much of a half was ever written to.
+Task<Result<uint64_t>> LengthOfHalf(Store* store, BlobId log, uint64_t at) {
   CO_ASSIGN_OR_RETURN(const auto extents, co_await store->Extents(log, {at, kWriteLogHalf}));
   uint64_t end = at;
   for (const BlobExtent& extent : extents) {
     if (extent.kind == ExtentKind::kData) end = extent.range.end();
   }
-  Bytes bytes(end - at);
-  for (size_t done = 0; done < bytes.size();) {
-    const MutSpan part = MutSpan(bytes).subspan(done);
-    const MutSpan step = part.first(std::min(part.size(), kReadStep));
-    CO_RETURN_IF_ERROR(co_await store->Read(log, at + done, step));
-    done += step.size();
-  }
-  co_return bytes;
+  co_return end - at;
 }
 
 // Whether a half begins with a record of this opening and of the life of the cache that is now:
@@ -47,10 +38,11 @@ Task<Result<VolumeMap::SavedWrites>> VolumeMap::ReadSavedWrites(bool even_if_cac
   CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(header.epoch_store));
   Store& store = stores_->at(slot);
   if (store.info().capabilities.durable_at_ack) co_return saved;
-  const BlobId log = WriteLogOf(header.uuid, header.opening);
+  const BlobId log = saved.log = WriteLogOf(header.uuid, header.opening);
   const auto usage = co_await store.Usage(log);
   if (usage.code() == Code::kNotFound) co_return saved;
   CO_RETURN_IF_ERROR(usage.status());
+  saved.exist = true;
   // Nothing of an earlier one is in flight any more.
   const Status adopted = co_await store.Adopt(log, kAdoptWait);
   if (adopted.code() != Code::kFenced) CO_RETURN_IF_ERROR(adopted);
@@ -60,12 +52,19 @@ Task<Result<VolumeMap::SavedWrites>> VolumeMap::ReadSavedWrites(bool even_if_cac
     CO_ASSIGN_OR_RETURN(const bool cached, co_await IsCached(&store, log, header.opening, at));
     if (cached) co_return saved;
   }
-  CO_ASSIGN_OR_RETURN(saved.halves[0], co_await ReadHalf(&store, log, 0));
-  CO_ASSIGN_OR_RETURN(saved.halves[1], co_await ReadHalf(&store, log, kWriteLogHalf));
-  const std::array<ConstSpan, 2> halves{saved.halves[0], saved.halves[1]};
-  auto writes = ReadWriteLog(log, header.opening, halves);
-  if (!writes.ok()) co_return writes.status().With("volume " + header.name);
-  saved.writes = *std::move(writes);
+  std::array<uint64_t, 2> lengths{};
+  CO_ASSIGN_OR_RETURN(lengths[0], co_await LengthOfHalf(&store, log, 0));
+  CO_ASSIGN_OR_RETURN(lengths[1], co_await LengthOfHalf(&store, log, kWriteLogHalf));
+  WriteLogReader reader(log, header.opening, lengths);
+  Bytes bytes(WriteLogReader::kMostBytes);
+  for (ByteRange piece = reader.wants(); !piece.empty(); piece = reader.wants()) {
+    const MutSpan part = MutSpan(bytes).first(piece.length);
+    CO_RETURN_IF_ERROR(co_await store.Read(log, piece.offset, part));
+    reader.Take(part);
+  }
+  auto live = reader.Live();
+  if (!live.ok()) co_return live.status().With("volume " + header.name);
+  saved.records = *std::move(live);
   co_return saved;
 }
 
@@ -74,7 +73,15 @@ Task<Result<VolumeMap::SavedWrites>> VolumeMap::ReadSavedWrites(bool even_if_cac
 Task<Status> VolumeMap::Replay(const SavedWrites& saved) {
   Store& store = stores_->at(next_->slot);
   IntervalMap changes;
-  for (const LoggedWrites& writes : saved.writes) {
+  Bytes bytes(kMaxWriteLogRecord);
+  for (const PlacedRecord& placed : saved.records) {
+    const MutSpan whole = MutSpan(bytes).first(placed.size);
+    CO_RETURN_IF_ERROR(co_await store.Read(saved.log, placed.at, whole));
+    CO_ASSIGN_OR_RETURN(const LoggedWrites writes, DecodeWriteLogRecord(saved.log, whole));
+    if (writes.checksum != placed.checksum) {
+      co_return Status(Code::kCorrupt, fmt::format("record {} of {} has changed while it was read",
+                                                   placed.record.sequence, saved.log.ToString()));
+    }
     ConstSpan data = writes.data;
     for (const JournalEntry& run : writes.record.runs) {
       const bool zero = run.change == JournalChange::kZero;

@@ -10,7 +10,7 @@
 #include "peers/format/header.h"
 #include "peers/format/journal_batch.h"
 #include "peers/format/records.h"
-#include "peers/format/write_log.h"
+#include "peers/format/write_log_reader.h"
 #include "peers/map/node_header.h"
 #include "peers/map/root.h"
 
@@ -129,13 +129,23 @@ void FuzzWriteLog(Bytes bytes, bool seal) {
   const ConstSpan all(bytes);
   const std::array<ConstSpan, 2> halves{all.first(std::min(cut, all.size())),
                                         all.subspan(std::min(cut, all.size()))};
-  const auto live = ReadWriteLog(kWriteLog, 1, halves);
+  const auto at = [&halves](ByteRange range) {
+    const size_t half = range.offset < kWriteLogHalf ? 0 : 1;
+    return halves[half].subspan(range.offset % kWriteLogHalf, range.length);
+  };
+  WriteLogReader reader(kWriteLog, 1, {halves[0].size(), halves[1].size()});
+  for (ByteRange piece = reader.wants(); !piece.empty(); piece = reader.wants()) {
+    reader.Take(at(piece));
+  }
+  const auto live = reader.Live();
   if (!live.ok()) return;
-  for (const LoggedWrites& writes : *live) {
-    CHECK(writes.data.size() == LoggedGrains(writes.record.runs) * kSubGrain);
-    Bytes again(writes.size());
-    std::ranges::copy(writes.data, again.begin() + kWriteLogPage);
-    CHECK(SealWriteLogRecord(kWriteLog, writes.record, again) == writes.checksum);
+  for (const PlacedRecord& placed : *live) {
+    const auto writes = DecodeWriteLogRecord(kWriteLog, at({placed.at, placed.size}));
+    CHECK(writes.ok());
+    CHECK(writes->data.size() == LoggedGrains(writes->record.runs) * kSubGrain);
+    Bytes again(writes->size());
+    std::ranges::copy(writes->data, again.begin() + kWriteLogPage);
+    CHECK(SealWriteLogRecord(kWriteLog, writes->record, again) == placed.checksum);
   }
 }
 

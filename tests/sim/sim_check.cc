@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "peers/mapper/header_store.h"
 #include "tests/sim/check_store.h"
 #include "tests/sim/simulation.h"
 
@@ -57,6 +58,10 @@ void Simulation::SettleAs(Resource* resource, const Whole& whole) {
     return Fail(fmt::format("{} has {} bytes and should have {}", resource->name, whole.size,
                             resource->oracle.size()));
   }
+  if (resource->taken_back || MayTakeBack(*resource)) {
+    resource->unsettled = Oracle::Crash::kPowerLoss;
+  }
+  resource->taken_back = false;
   const bool death = resource->unsettled == Oracle::Crash::kDeath;
   const std::string what = resource->name + (resource->snapshot ? ""
                                              : death            ? " after a death"
@@ -65,6 +70,20 @@ void Simulation::SettleAs(Resource* resource, const Whole& whole) {
   if (resource->snapshot && !failed()) CheckAround(*resource, whole.bytes);
   resource->around.clear();
   resource->unsettled.reset();
+}
+
+bool Simulation::MayTakeBack(const Resource& resource) {
+  if (resource.snapshot || swarm_.flushes_before_log >= Swarm::kNoLog) return false;
+  const auto store = world_.OpenStore();
+  const auto look = [](Store* store, Uuid uuid) -> Task<bool> {
+    const auto header = co_await ReadHeader(store, uuid, ReadFor::kLook);
+    co_await store->Close();
+    co_return !header.ok() || !header->header.read_only_reason.empty();
+  };
+  const auto failed = world_.Run(look(store.get(), resource.uuid));
+  return !failed || *failed || std::ranges::any_of(world_.Living(), [&](const LifePtr& life) {
+    return life->atoll().open_table().has_unrecorded_failure(resource.uuid);
+  });
 }
 
 // A snapshot is of one point in time, so each write is in it or it is not.

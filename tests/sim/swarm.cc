@@ -95,7 +95,7 @@ Swarm Swarm::Draw(std::mt19937_64* random) {
   DrawDisturbances(&dice, &swarm);
   DrawErrors(&dice, &swarm);
   if (dice.OneIn(3)) swarm.sums_quiet_ns = dice.OneOf({kMillisecond, 200 * kMillisecond});
-  swarm.flushes_before_log = dice.OneOf<uint32_t>({1, 1, 3, 1000});
+  swarm.flushes_before_log = dice.OneOf<uint32_t>({1, 1, 3, Swarm::kNoLog});
   return swarm;
 }
 
@@ -109,7 +109,7 @@ std::string Swarm::ToString() const {
   if (sums_quiet_ns > 0) {
     text += fmt::format("\n  checksums of what was quiet for {} us", sums_quiet_ns / kMicrosecond);
   }
-  if (flushes_before_log < 1000) {
+  if (flushes_before_log < kNoLog) {
     text += fmt::format("\n  a write log after {} flushes", flushes_before_log);
   }
   text += "\n  steps:";

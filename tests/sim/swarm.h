@@ -54,6 +54,7 @@ struct Swarm {
   int64_t late_ns = 0;   // What a dead node had in flight lands within this.
   int64_t lease_term_ns = 0;
   int64_t sums_quiet_ns = 0;  // The store keeps checksums of data, of what was quiet for so long.
+  static constexpr uint32_t kNoLog = 1000;
   uint32_t flushes_before_log = 0;  // Before a volume has a write log.
   bool buries = true;               // A node that starts again ends the lease of its predecessor.
   int steps = 0;

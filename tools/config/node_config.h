@@ -41,7 +41,8 @@ struct NodeConfig {
   std::string nbd_socket;
   std::string nbd_tcp;  // "host:port"; empty: no TCP.
   bool nbd_detect_zeroes = false;
-  bool local = true;  // Programs of this host may use volumes through shared memory.
+  bool local = true;      // Programs of this host may use volumes through shared memory.
+  bool write_log = true;  // Of volumes that flush little and often.
   std::string log_level = "info";
   uint32_t lease_seconds = 15;
   std::vector<StoreConfig> stores;  // At least one, exactly one of them the default.

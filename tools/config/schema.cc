@@ -111,7 +111,7 @@ Status SetFilters(StoreConfig& store, std::string_view value) {
   return {};
 }
 
-constexpr std::array<KeyRow<NodeConfig>, 9> kNodeKeys = {{
+constexpr std::array<KeyRow<NodeConfig>, 10> kNodeKeys = {{
     {"state", ".",
      "Everything of this node lives here: its sockets, its log, and by default its store.\n"
      "A relative path starts at the folder of this file.",
@@ -137,6 +137,10 @@ constexpr std::array<KeyRow<NodeConfig>, 9> kNodeKeys = {{
      "on: programs of this host that may open local.sock, in the state folder, use volumes\n"
      "through shared memory.",
      [](NodeConfig& c, std::string_view v) { return SetYesOrNo(c.local, v); }},
+    {"write_log", "on",
+     "on: a flush of little is one write to a log, which takes an eighth of its volume, 128 MiB\n"
+     "at most, while that is open. off: each flush has every place written.",
+     [](NodeConfig& c, std::string_view v) { return SetYesOrNo(c.write_log, v); }},
     {"log_level", "info", "debug, info, warning, error or off.", SetLogLevel},
     {"lease_seconds", "15",
      "How long this node may act for what it holds without a sign of life in the store.",

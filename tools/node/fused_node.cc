@@ -47,7 +47,8 @@ Task<Status> FusedNode::Begin() {
   CO_ASSIGN_OR_RETURN(const Uuid before, ReadPredecessor(config_.state_dir));
   const Uuid incarnation = executor_.NewUuid();
   atoll_ = std::make_unique<LocalAtoll>(&executor_, &stores_, &maps_, &buffers_,
-                                        MakeIdentity(config_, incarnation));
+                                        MakeIdentity(config_, incarnation),
+                                        MakeComposerOptions(config_));
   if (!before.is_zero()) {
     // Its locks are then judged one by one, at the first use.
     const Status buried = co_await atoll_->BuryPredecessor(before);

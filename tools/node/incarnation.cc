@@ -55,6 +55,12 @@ Status WriteIncarnation(const std::string& state_dir, const Uuid& incarnation) {
   return {};
 }
 
+ComposerOptions MakeComposerOptions(const NodeConfig& config) {
+  ComposerOptions options;
+  if (!config.write_log) options.flushes_before_log = 0;
+  return options;
+}
+
 NodeIdentity MakeIdentity(const NodeConfig& config, const Uuid& incarnation) {
   char host[256] = "localhost";
   gethostname(host, sizeof(host) - 1);

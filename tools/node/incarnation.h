@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "peers/composer/composer.h"
 #include "peers/volumes/lease.h"
 #include "tools/config/node_config.h"
 
@@ -17,5 +18,6 @@ Result<Uuid> ReadPredecessor(const std::string& state_dir);
 Status WriteIncarnation(const std::string& state_dir, const Uuid& incarnation);
 
 NodeIdentity MakeIdentity(const NodeConfig& config, const Uuid& incarnation);
+ComposerOptions MakeComposerOptions(const NodeConfig& config);
 
 }  // namespace atl

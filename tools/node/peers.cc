@@ -196,7 +196,8 @@ class ComposerPeerProgram final : public Peer {
     // Who takes the place of another in the same life of the node has what that one had.
     const Uuid incarnation = continues ? before : host_.executor.NewUuid();
     atoll_ = std::make_unique<LocalAtoll>(&host_.executor, &stores_, maps_.get(), &port_->buffers(),
-                                          MakeIdentity(host_.config, incarnation));
+                                          MakeIdentity(host_.config, incarnation),
+                                          MakeComposerOptions(host_.config));
     if (continues) co_return OkStatus();
     if (!before.is_zero()) {
       // Its locks are then judged one by one, at the first use.

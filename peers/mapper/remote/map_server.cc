@@ -277,6 +277,12 @@ Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapSetReadOnlyOp& 
   co_return StateAfter(*use.open, status);
 }
 
+Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapEndOpeningOp& op) {
+  CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kChange));
+  const Status status = co_await use->EndOpening();
+  co_return StateAfter(*use.open, status);
+}
+
 Task<Status> MapServer::Do(const RpcCall& call, MapAbandonOp& op) {
   CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kLook));
   use->Abandon(std::move(op.reason));

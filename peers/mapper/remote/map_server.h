@@ -40,6 +40,7 @@ class MapServer {
   Task<Result<OpenMapState>> Do(const RpcCall& call, MapClearPendingOp& op);
   Task<Result<OpenMapState>> Do(const RpcCall& call, MapSetNameOp& op);
   Task<Result<OpenMapState>> Do(const RpcCall& call, MapSetReadOnlyOp& op);
+  Task<Result<OpenMapState>> Do(const RpcCall& call, MapEndOpeningOp& op);
   Task<Status> Do(const RpcCall& call, MapAbandonOp& op);
   Task<Status> Do(const RpcCall& call, MapCloseOp& op);
   // Closes what the dead port had open, as an unclean end: nothing is flushed.

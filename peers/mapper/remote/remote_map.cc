@@ -343,6 +343,8 @@ Task<Status> RemoteMap::SetReadOnly(std::string reason) {
   return Change(MapSetReadOnlyOp{handle_, std::move(reason)});
 }
 
+Task<Status> RemoteMap::EndOpening() { return Change(MapEndOpeningOp{handle_}); }
+
 void RemoteMap::Abandon(std::string reason) {
   geometry_.read_only_reason = reason;
   // Who waits for room waits at the mapper.

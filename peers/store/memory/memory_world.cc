@@ -51,6 +51,12 @@ void MemoryWorld::Lose(Log& log) {
   log.durable_end = log.end;
 }
 
+void MemoryWorld::LoseUnsynced(const BlobId& blob, uint64_t seed) {
+  random_.seed(seed);
+  const auto found = blobs_.find(blob);
+  if (found != blobs_.end()) Lose(*found->second);
+}
+
 void MemoryWorld::PowerLoss() {
   ++boots_;
   alive_.clear();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Records of a write log, and what counts of a log.
-#include "peers/format/write_log.h"
-
+#include "peers/format/write_log_reader.h"
 #include "tests/peers/format/random_values.h"
 
 namespace atl {
@@ -47,9 +46,14 @@ struct Log {
   void Lose(size_t half, size_t at, size_t bytes = kWriteLogPage) {
     std::fill_n(halves[half].begin() + static_cast<ptrdiff_t>(at), bytes, std::byte{0});
   }
-  Result<std::vector<LoggedWrites>> Read() const {
-    const std::array<ConstSpan, 2> spans{halves[0], halves[1]};
-    return ReadWriteLog(kLog, kOpening, spans);
+  // As a store would give it; no piece is larger than it has to be.
+  Result<std::vector<PlacedRecord>> Read() const {
+    WriteLogReader reader(kLog, kOpening, {halves[0].size(), halves[1].size()});
+    for (ByteRange piece = reader.wants(); !piece.empty(); piece = reader.wants()) {
+      const size_t half = piece.offset < kWriteLogHalf ? 0 : 1;
+      reader.Take(ConstSpan(halves[half]).subspan(piece.offset % kWriteLogHalf, piece.length));
+    }
+    return reader.Live();
   }
   // The sequences of those that count.
   std::vector<uint64_t> Live() const {
@@ -57,7 +61,7 @@ struct Log {
     EXPECT_TRUE(live.ok()) << live.status().ToString();
     std::vector<uint64_t> sequences;
     if (!live.ok()) return {0};
-    for (const LoggedWrites& writes : *live) sequences.push_back(writes.record.sequence);
+    for (const PlacedRecord& placed : *live) sequences.push_back(placed.record.sequence);
     return sequences;
   }
 };
@@ -119,7 +123,9 @@ TEST(WriteLogTest, RecordsCountInOrderAcrossHalves) {
   log.Write(0);
   EXPECT_EQ(log.Live(), (Sequences{1, 2, 3}));
   const auto live = log.Read();
-  EXPECT_EQ((*live)[2].data[0], std::byte{3});
+  EXPECT_EQ((*live)[1].at, kWriteLogHalf + 2 * kWriteLogPage);
+  EXPECT_EQ((*live)[2].at, 0);
+  EXPECT_EQ((*live)[2].size, 2 * kWriteLogPage);
 }
 
 TEST(WriteLogTest, AMarkMakesEarlierOnesVoid) {
@@ -203,6 +209,53 @@ TEST(WriteLogTest, AnotherOpeningsRecordsAreVoid) {
   next.halves[0].insert(next.halves[0].end(), log.halves[0].begin() + static_cast<ptrdiff_t>(fresh),
                         log.halves[0].end());
   EXPECT_EQ(next.Live(), Sequences{1});
+}
+
+// Of more than a piece has.
+TEST(WriteLogTest, LongRecordsAreSeenAsAWhole) {
+  Log log;
+  std::vector<JournalEntry> most;
+  for (uint64_t i = 0; i < kMaxLoggedRuns; ++i) most.push_back(Own(2 * i));
+  Sequences all;
+  for (size_t half : {0, 0, 1, 1, 1}) {
+    all.push_back(log.next);
+    log.Put(half, most);
+    all.push_back(log.next);
+    log.Write(half);
+  }
+  EXPECT_EQ(log.Live(), all);
+  // Far behind the end of its chain.
+  const size_t at = log.Put(1, most);
+  log.Put(1, most);
+  log.Write(1);
+  log.Lose(1, at, 2 * kMaxWriteLogRecord - 2 * (kMaxLoggedGrains - kMaxLoggedRuns) * kSubGrain);
+  EXPECT_EQ(log.Read().code(), Code::kCorrupt);
+}
+
+// A guest writes what looks like records of its own log, into whose data they come.
+TEST(WriteLogTest, DataThatLooksLikeRecordsCostsNoMoreThanItsBudget) {
+  Log log;
+  log.Write(0);
+  Log fake;
+  fake.next = 2;
+  for (int i = 0; i < 40; ++i) {
+    std::vector<JournalEntry> most;
+    for (uint64_t j = 0; j < kMaxLoggedRuns; ++j) most.push_back(Own(2 * j));
+    const size_t at = fake.Put(0, most);
+    fake.halves[0].resize(at + kWriteLogPage);  // Its head alone.
+  }
+  log.halves[0].insert(log.halves[0].end(), fake.halves[0].begin(), fake.halves[0].end());
+  log.halves[0].resize(8 * kMiB);
+  EXPECT_EQ(log.Live(), Sequences{1});
+}
+
+TEST(WriteLogTest, RecordsOfADistantPastOrFutureAreNone) {
+  Log log;
+  log.Write(0);
+  log.next = 2 + 2 * kWriteLogHalf / kWriteLogPage;
+  log.Write(0);
+  log.halves[0].resize(log.halves[0].size() + kWriteLogPage);
+  EXPECT_EQ(log.Live(), Sequences{1});
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 namespace atl {
 namespace {
 
+using ::testing::HasSubstr;
+
 constexpr uint64_t kSize = kMiB;  // A half of the log has 64 KiB: room for seven small records.
 
 class WriteLogged : public Attack {
@@ -258,20 +260,171 @@ TEST_F(WriteLogged, OnlyThatOfAnOpeningThatHasEndedIsGarbage) {
   EXPECT_EQ(Logs(next), std::vector<uint32_t>{});
 }
 
-// As a journal that cannot be appended to.
-TEST_F(WriteLogged, OneThatCannotBeWrittenMakesTheVolumeReadOnly) {
+// The volume goes on without it.
+TEST_P(WriteLoggedAtEachPowerLoss, OneThatCannotBeWrittenIsGivenUp) {
   MemoryNode& node = StartLogging();
   auto device = MakeVolume(node);
-  EXPECT_TRUE(WriteNow(device.get(), 3 * kSubGrain, "b").ok());
+  EXPECT_TRUE(WriteAndFlush(device.get(), 3, "b").ok());
   node.hooks().fail = [](const StoreCall& call) -> Status {
     return WritesLog(call) ? Status(Code::kIo, "the disk is sick") : OkStatus();
   };
-  const Status flushed = FlushNow(device.get());
-  EXPECT_EQ(flushed.code(), Code::kReadOnly) << flushed.ToString();
-  EXPECT_THAT(ReadIt(node).read_only_reason, ::testing::HasSubstr("the disk is sick"));
-  EXPECT_EQ(WriteNow(device.get(), 0, "c").code(), Code::kReadOnly);
+  EXPECT_TRUE(WriteNow(device.get(), 3 * kSubGrain, "c").ok());
+  const Status flushed = WriteAndFlush(device.get(), 4, "c");
+  EXPECT_TRUE(flushed.ok()) << flushed.ToString();
+  EXPECT_EQ(ReadIt(node).opening, 0) << "what it has would be replayed over what was synced";
+  EXPECT_EQ(ReadIt(node).read_only_reason, "");
+  EXPECT_TRUE(WriteNow(device.get(), 5 * kSubGrain, "d", true).ok());
+  EXPECT_TRUE(WriteAndFlush(device.get(), 6, "d").ok());
   node.hooks().Clear();
   Close(device.get());
+  MemoryNode& next = LosePowerAndStart(node, GetParam());
+  Hands hands = HandsOf(next);
+  EXPECT_EQ(hands.Read("v", 3 * kSubGrain, 2), "ca");
+  EXPECT_EQ(hands.Read("v", 4 * kSubGrain, 2), "ca");
+  EXPECT_EQ(hands.Read("v", 5 * kSubGrain, 2), "da");
+  EXPECT_EQ(hands.Read("v", 6 * kSubGrain, 2), "da");
+  ASSERT_TRUE(hands.Collect().ok());
+  EXPECT_EQ(Logs(next), std::vector<uint32_t>{});
+}
+
+// While the blob is synced for a half that is full the log takes more; then the mark fails.
+TEST_P(WriteLoggedAtEachPowerLoss, NothingIsLostWithOneThatCannotBeMarked) {
+  MemoryNode& node = StartLogging();
+  auto device = MakeVolume(node);
+  node.hooks().hold_before = Once(SyncsData);
+  uint64_t grain = 0;
+  for (; !held_ && grain < 20; ++grain) {
+    ASSERT_TRUE(WriteNow(device.get(), grain * kSubGrain, "b").ok());
+    ASSERT_TRUE(Begin(device->Flush())->ok());
+  }
+  ASSERT_TRUE(held_);
+  ASSERT_TRUE(WriteNow(device.get(), grain * kSubGrain, "b").ok());
+  ASSERT_TRUE(Begin(device->Flush())->ok()) << "the log has it";
+  int syncs = 0;
+  node.hooks().before = [&](const StoreCall& call) { syncs += SyncsData(call); };
+  node.hooks().fail = [](const StoreCall& call) -> Status {
+    return WritesLog(call) ? Status(Code::kIo, "the disk is sick") : OkStatus();
+  };
+  LetGo();
+  EXPECT_EQ(syncs, 1) << "of what the log took meanwhile";
+  EXPECT_EQ(ReadIt(node).opening, 0);
+  node.hooks().Clear();
+  Close(device.get());
+  MemoryNode& next = LosePowerAndStart(node, GetParam());
+  for (uint64_t i = 0; i <= grain; ++i) {
+    EXPECT_EQ(HandsOf(next).Read("v", i * kSubGrain, 2), "ba") << i;
+  }
+}
+
+TEST_F(WriteLogged, OneThatIsSealedEndsTheVolumeHere) {
+  MemoryNode& node = StartLogging();
+  auto device = MakeVolume(node);
+  node.hooks().fail = [](const StoreCall& call) -> Status {
+    return WritesLog(call) ? Status(Code::kFenced, "sealed") : OkStatus();
+  };
+  EXPECT_EQ(WriteAndFlush(device.get(), 3, "b").code(), Code::kFenced);
+  node.hooks().Clear();
+  Close(device.get());
+}
+
+// --- What a failed sync has lost -----------------------------------------------------------------
+
+class WriteLoggedAtEachFailedSync : public WriteLogged,
+                                    public ::testing::WithParamInterface<uint64_t> {
+ protected:
+  // The log has what was flushed, and the blob loses it when it is synced.
+  void Spoil(MemoryNode& node, Device* device) {
+    for (uint64_t i = 3; i < 9; ++i) EXPECT_TRUE(WriteAndFlush(device, i, "b").ok());
+    EXPECT_TRUE(WriteNow(device, 9 * kSubGrain, "c", true).ok());
+    blob_ = ReadIt(node).blob();
+  }
+  void FailSyncs(MemoryNode& node) {
+    node.hooks().fail = [this](const StoreCall& call) -> Status {
+      const BlobId* blob = BlobOf(call, StoreOp::kSync);
+      if (blob == nullptr || *blob != blob_) return {};
+      world_.LoseUnsynced(blob_, GetParam());
+      return {Code::kIo, "the disk is sick"};
+    };
+  }
+  void ExpectFlushed(MemoryNode& node) {
+    Hands hands = HandsOf(node);
+    for (uint64_t i = 3; i < 9; ++i) EXPECT_EQ(hands.Read("v", i * kSubGrain, 2), "ba") << i;
+    EXPECT_EQ(hands.Read("v", 9 * kSubGrain, 2), "ca");
+  }
+
+  BlobId blob_;
+};
+INSTANTIATE_TEST_SUITE_P(Seeds, WriteLoggedAtEachFailedSync, ::testing::Range<uint64_t>(1, 5));
+
+TEST_P(WriteLoggedAtEachFailedSync, IsInTheLogThoughTheCacheLivesOn) {
+  MemoryNode& node = StartLogging();
+  auto device = MakeVolume(node);
+  Spoil(node, device.get());
+  FailSyncs(node);
+  EXPECT_TRUE(WriteNow(device.get(), 0, std::string(kSize / 2, 'x')).ok());
+  EXPECT_EQ(FlushNow(device.get()).code(), Code::kReadOnly);
+  EXPECT_THAT(ReadIt(node).read_only_reason, HasSubstr("the disk is sick"));
+  node.hooks().Clear();
+  Close(device.get());
+  MemoryNode& next = KillAndStart(node);
+  // What was written over it and not flushed may be there or not.
+  Hands hands = HandsOf(next);
+  for (uint64_t i = 3; i < 9; ++i) {
+    const std::string found = hands.Read("v", i * kSubGrain, 1);
+    EXPECT_TRUE(found == "b" || found == "x") << i << ": " << found;
+  }
+}
+
+TEST_P(WriteLoggedAtEachFailedSync, IsInTheLogWhoeverOpensItFirst) {
+  MemoryNode& node = StartLogging();
+  auto device = MakeVolume(node);
+  Spoil(node, device.get());
+  Close(device.get());
+  MemoryNode& next = KillAndStart(node);
+  FailSyncs(next);
+  EXPECT_THAT(HandsOf(next).Read("v", 0, 1), HasSubstr("the disk is sick"))
+      << "nobody knew that it had failed";
+  EXPECT_THAT(ReadIt(next).read_only_reason, HasSubstr("the disk is sick"));
+  next.hooks().Clear();
+  ExpectFlushed(next);
+  EXPECT_EQ(HandsOf(next).Write("v", 0, "d").code(), Code::kReadOnly);
+}
+
+// Another file may be synced though this one may not.
+TEST_P(WriteLoggedAtEachFailedSync, GoesToAnotherBlobIfThatOneIsLost) {
+  MemoryNode& node = StartLogging();
+  auto device = MakeVolume(node);
+  Spoil(node, device.get());
+  Close(device.get());
+  MemoryNode& next = KillAndStart(node);
+  FailSyncs(next);
+  EXPECT_THAT(HandsOf(next).Read("v", 0, 1), HasSubstr("the disk is sick"));
+  ExpectFlushed(next);
+  EXPECT_NE(ReadIt(next).blob(), blob_);
+  EXPECT_EQ(HandsOf(next).Write("v", 0, "d").code(), Code::kReadOnly);
+  next.hooks().Clear();
+  MemoryNode& last = LosePowerAndStart(next, GetParam());
+  ExpectFlushed(last);
+  ASSERT_TRUE(env_.Run(last.atoll().Acquire(Hands::Ref("v"))).ok());
+  EXPECT_TRUE(HandsOf(last).Write("v", 0, "d", true).ok());
+  ExpectFlushed(last);
+}
+
+TEST_P(WriteLoggedAtEachFailedSync, WaitsInTheLogWhileNothingCanBeSynced) {
+  MemoryNode& node = StartLogging();
+  auto device = MakeVolume(node);
+  Spoil(node, device.get());
+  Close(device.get());
+  MemoryNode& next = KillAndStart(node);
+  FailSyncs(next);
+  EXPECT_THAT(HandsOf(next).Read("v", 0, 1), HasSubstr("the disk is sick"));
+  next.hooks().fail = [](const StoreCall& call) -> Status {
+    return call.op == StoreOp::kSync ? Status(Code::kIo, "the disk is sick") : OkStatus();
+  };
+  EXPECT_THAT(HandsOf(next).Read("v", 0, 1), HasSubstr("has flushed writes"));
+  next.hooks().Clear();
+  MemoryNode& last = LosePowerAndStart(next, GetParam());
+  ExpectFlushed(last);
 }
 
 TEST_F(WriteLogged, WithoutSpaceForItFlushesSyncTheBlob) {

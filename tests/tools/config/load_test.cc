@@ -57,7 +57,7 @@ TEST(Config, WhatInitWritesIsReadBack) {
 TEST(Config, ReadsStoresFiltersAndOptions) {
   const auto config = ParseConfig(
       "[node]\nstate = data\nnbd_tcp=127.0.0.1:10809\nnbd_detect_zeroes = yes\ncatalog = slow\n"
-      "local = off\n"
+      "local = off\nwrite_log = off\n"
       "[store fast]\ndriver = memory\n"
       "[store slow]\npath = /mnt/slow\ndefault = yes\noption.direct = yes\n"
       "filters = delay:ms=5,jitter=2  checked\n",
@@ -67,6 +67,7 @@ TEST(Config, ReadsStoresFiltersAndOptions) {
   EXPECT_EQ(config->nbd_tcp, "127.0.0.1:10809");
   EXPECT_TRUE(config->nbd_detect_zeroes);
   EXPECT_FALSE(config->local);
+  EXPECT_FALSE(config->write_log);
   ASSERT_EQ(config->stores.size(), 2u);
   EXPECT_FALSE(config->stores[0].is_default);
   EXPECT_EQ(config->stores[0].path, "/srv/node/data/store-fast");
