@@ -125,6 +125,7 @@ struct MapSetReadOnlyOp {
   using Wire = WireRow<Op::kMapSetReadOnly, OpenMapState, Repeat::kHarmless>;
   uint64_t handle = 0;
   std::string reason;
+  bool sync_failed = false;
 };
 struct MapEndOpeningOp {
   using Wire = WireRow<Op::kMapEndOpening, OpenMapState, Repeat::kHarmless>;
@@ -219,7 +220,9 @@ template <typename V> void Fields(V& v, MapPinOp& x) { v(x.handle, x.change); }
 template <typename V> void Fields(V& v, MapGrowOp& x) { v(x.handle, x.size); }
 template <typename V> void Fields(V& v, MapClearPendingOp& x) { v(x.handle, x.uuid); }
 template <typename V> void Fields(V& v, MapSetNameOp& x) { v(x.handle, x.name_space, x.name); }
-template <typename V> void Fields(V& v, MapSetReadOnlyOp& x) { v(x.handle, x.reason); }
+template <typename V> void Fields(V& v, MapSetReadOnlyOp& x) {
+  v(x.handle, x.reason, x.sync_failed);
+}
 template <typename V> void Fields(V& v, MapEndOpeningOp& x) { v(x.handle); }
 template <typename V> void Fields(V& v, MapAbandonOp& x) { v(x.handle, x.reason); }
 template <typename V> void Fields(V& v, MapCloseOp& x) { v(x.handle); }

@@ -20,6 +20,16 @@ from measure import machine
 START_TIMEOUT_S = 30
 
 
+def _accepts(path):
+    """A socket may be there before its server listens."""
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(path)
+        return True
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+
+
 class Server:
     name = ""
     export = ""
@@ -110,18 +120,22 @@ class Process(Server):
                 machine.on_cpu(machine.SERVER_CPU):
             self._process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
                                              stderr=log)
-        self.wait_for(self.socket)
+        self.wait_for(self.socket, _accepts)
 
-    def wait_for(self, path):
+    def wait_for(self, path, is_there=os.path.exists):
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not os.path.exists(path):
+        while not is_there(path):
             if time.monotonic() > deadline or (self._process and self._process.poll() is not None):
                 raise RuntimeError(f"{self.name} does not start; see {self.folder}")
             time.sleep(0.01)
 
     def stop(self):
         self._process.terminate()
-        self._process.wait(START_TIMEOUT_S)
+        try:
+            self._process.wait(START_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
 
     def pids(self):
         return [self._process.pid]

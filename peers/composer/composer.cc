@@ -90,7 +90,7 @@ Task<Status> Composer::Fail(Status status) {
 }
 
 Task<void> Composer::Record() {
-  const Status recorded = co_await map_->SetReadOnly(failure_);
+  const Status recorded = co_await map_->SetReadOnly(failure_, sync_failed_);
   if (recorded.ok() || recorded.code() == Code::kFenced) {
     unrecorded_ = false;
   } else {
@@ -165,12 +165,12 @@ Task<Status> Composer::WriteOwn(uint64_t offset, ConstSpan data, bool data_sync)
   const HopTimer timer(env_, &hops_, Hop::kStoreWrite);
   const Status status =
       co_await stores_->at(geometry.slot).Write(geometry.own, offset, data, options);
+  if (!status.ok()) ++completed_;  // Some of it may be there, for a sync to cover.
   if (!data_sync) co_return status;
   // It may be the sync that failed. A store that is full, or away, says so before anything happens.
-  const bool late_no_space = stores_->at(geometry.slot).info().capabilities.late_no_space;
-  const bool lost = status.code() == Code::kIo || status.code() == Code::kFenced ||
-                    (status.code() == Code::kNoSpace && late_no_space);
-  co_return lost ? co_await Fail(status) : status;
+  const bool lost = stores_->at(geometry.slot).MayHaveLost(status);
+  sync_failed_ |= lost;
+  co_return lost || status.code() == Code::kFenced ? co_await Fail(status) : status;
 }
 
 void Composer::NoteUnflushed(ByteRange written) {
@@ -204,29 +204,23 @@ Task<Status> Composer::Write(uint64_t offset, ConstSpan data, DeviceWriteOptions
       co_return Counted(co_await DoWriteRuns(runs, offset, data, options.fua));
     }
   }
-  {
-    // Of a first write everything but the commit, if nobody is in its way.
-    const ByteRange range{offset, data.size()};
-    Passage passage(this, range, RangeMode::kExclusive, kOneRoom);
-    if (!options.fua && passage.TryEnterAtOnce() && TryFirstWrite(offset, data)) {
-      Status status = co_await Commit(range, JournalChange::kOwn);
-      if (status.ok()) status = co_await Failed();
-      co_return Counted(status.ok() ? right_() : status);
-    }
-  }
   co_return Counted(co_await DoWrite(offset, data, options.fua));
 }
 
 Task<Status> Composer::DoWrite(uint64_t offset, ConstSpan data, bool fua) {
-  CO_RETURN_IF_ERROR(co_await CheckWritable());
+  if (!IsWritable()) CO_RETURN_IF_ERROR(co_await CheckWritable());
   bool durable = false;
   const FuaCount counted(&fua_writes_, fua);
   {
     const ByteRange range{offset, data.size()};
     Passage passage(this, range, RangeMode::kExclusive, kOneRoom);
-    CO_RETURN_IF_ERROR(co_await passage.Enter());
-    CO_RETURN_IF_ERROR(co_await WriteHeld(offset, data, fua, &durable));
-    CO_RETURN_IF_ERROR(co_await Failed());
+    if (!passage.TryEnterAtOnce()) CO_RETURN_IF_ERROR(co_await passage.Enter());
+    if (TryFirstWrite(offset, data)) {
+      CO_RETURN_IF_ERROR(co_await Commit(range, JournalChange::kOwn));
+    } else {
+      CO_RETURN_IF_ERROR(co_await WriteHeld(offset, data, fua, &durable));
+    }
+    if (!failed_.ok()) CO_RETURN_IF_ERROR(co_await Failed());
     CO_RETURN_IF_ERROR(right_());
   }
   if (fua && !durable) co_return co_await Flush();

@@ -99,6 +99,8 @@ class Composer {
   // True if the volume has failed and its header does not say so: whoever opens it again would not
   // know that what was acknowledged may be lost.
   bool failure_unrecorded() const { return unrecorded_; }
+  // It was a sync that has failed: what is not durable may be lost already.
+  bool sync_failed() const { return sync_failed_; }
 
  private:
   // One request's passage through admission, gate and order (passage.h).
@@ -260,6 +262,7 @@ class Composer {
 
   Status failed_;  // Why the volume is read-only since it was opened.
   std::string failure_;
+  bool sync_failed_ = false;
   bool unrecorded_ = false;
   Event recorded_;  // Or it was tried.
 };

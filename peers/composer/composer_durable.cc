@@ -37,16 +37,21 @@ Task<Status> Composer::SyncBlob(SyncFor purpose) {
 }
 
 Task<Status> Composer::SyncNoted(SyncFor purpose) {
+  Store& store = stores_->at(map_->geometry().slot);
   const uint64_t position = map_->NotePosition();
   const uint64_t noted = completed_;
   const uint64_t logged = log_ && log_->holds_writes() ? log_->next_sequence() : 0;
   if (purpose == SyncFor::kFlush) unflushed_.Forget();
   if (noted != synced_ && !planted::Has(planted::Bug::kNoBlobSync)) {
     const MapGeometry& geometry = map_->geometry();
-    CO_RETURN_IF_ERROR(co_await stores_->at(geometry.slot).Sync(geometry.own));
+    const Status synced = co_await store.Sync(geometry.own);
+    sync_failed_ |= store.MayHaveLost(synced);
+    CO_RETURN_IF_ERROR(synced);
     synced_ = noted;
   }
-  CO_RETURN_IF_ERROR(co_await map_->Barrier(position));
+  const Status barrier = co_await map_->Barrier(position);
+  sync_failed_ |= store.MayHaveLost(barrier);
+  CO_RETURN_IF_ERROR(barrier);
   // From here on the records are not needed; before a flush is acknowledged that has something of
   // which they hold an older state, they must not count any more.
   if (logged == 0 || planted::Has(planted::Bug::kNoMark)) co_return OkStatus();

@@ -90,7 +90,9 @@ Task<Status> WriteLog::Mark(uint64_t sequence) {
   const auto lock = co_await mutex_.Lock();
   CO_RETURN_IF_ERROR(failed_);
   if (sequence <= live_from_) co_return OkStatus();
-  if (!Place(kWriteLogPage, 0)) co_return Status(Code::kInternal, "no room for a mark");
+  if (!Place(kWriteLogPage, 0)) {
+    co_return failed_ = Status(Code::kInternal, "the write log has no room for a mark");
+  }
   const WriteLogRecord record{.sequence = next_++, .live_from = sequence};
   const Buffer buffer = co_await buffers_.Get(kWriteLogPage);
   CO_RETURN_IF_ERROR(co_await Put(record, buffer.span()));

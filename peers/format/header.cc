@@ -10,6 +10,9 @@ namespace atl {
 namespace {
 
 constexpr std::string_view kMagic = "ATHD";
+// What the header says of the current blob and journal.
+constexpr uint8_t kBegun = 1;
+constexpr uint8_t kSyncFailed = 2;
 
 void PutRoot(Encoder* out, const RootPointer& root) {
   out->Put(root.owner);
@@ -105,7 +108,8 @@ void PutFixed(Encoder* out, const Header& header) {
   out->Put(static_cast<uint8_t>(header.kind));
   out->Put(static_cast<uint8_t>(header.state));
   out->Put(static_cast<uint8_t>(header.pending ? header.pending->kind : PendingKind{}));
-  out->Put(static_cast<uint8_t>(header.begun));
+  const int sync_failed = header.sync_failed ? kSyncFailed : 0;
+  out->Put(static_cast<uint8_t>((header.begun ? kBegun : 0) | sync_failed));
   out->Put(header.opening);
 }
 
@@ -128,9 +132,10 @@ PendingKind GetFixed(Decoder* in, Header* header) {
   header->kind = static_cast<HeaderKind>(in->Get<uint8_t>());
   header->state = static_cast<HeaderState>(in->Get<uint8_t>());
   const auto pending = static_cast<PendingKind>(in->Get<uint8_t>());
-  const auto begun = in->Get<uint8_t>();
-  if (begun > 1) in->Fail();
-  header->begun = begun == 1;
+  const auto current = in->Get<uint8_t>();
+  if (current > (kBegun | kSyncFailed)) in->Fail();
+  header->begun = (current & kBegun) != 0;
+  header->sync_failed = (current & kSyncFailed) != 0;
   header->opening = in->Get<uint32_t>();
   return pending;
 }

@@ -102,9 +102,11 @@ struct Header {
   Uuid epoch_store;         // Where the current blob and journal are.
   uint32_t generation = 0;  // Of the current journal; grows with each open and pin.
   // The current blob and journal were made, durably, before this header named them: if one of them
-  // is absent it is lost. Not set: nobody has opened what was made, cloned or rolled back; or who
-  // did could not sync it.
+  // is absent it is lost. Not set: nobody has opened what was made, cloned or rolled back.
   bool begun = false;
+  // A sync of the current blob or journal has failed: whatever the cache has of them, what counts
+  // is what a loss of power leaves.
+  bool sync_failed = false;
   // The generation with which it was last opened for writing; 0: it was closed in order since. The
   // write log is that of this opening (peers/format/write_log.h).
   uint32_t opening = 0;

@@ -134,8 +134,8 @@ class MapApi {
   virtual Task<Status> Grow(uint64_t size) = 0;
   virtual Task<Status> ClearPending(const Uuid& uuid) = 0;
   virtual Task<Status> SetName(const Uuid& name_space, std::string name) = 0;
-  // Empty: writable again at the next open.
-  virtual Task<Status> SetReadOnly(std::string reason) = 0;
+  // `sync_failed`: as in the header.
+  virtual Task<Status> SetReadOnly(std::string reason, bool sync_failed) = 0;
   // Nothing in the write log of this opening counts any more, and it has none from here on.
   virtual Task<Status> EndOpening() = 0;
   // The right to act is lost: nothing is written any more, and who waits hears why.

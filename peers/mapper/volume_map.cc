@@ -261,10 +261,11 @@ Task<Status> VolumeMap::SetName(const Uuid& name_space, std::string name) {
   co_return OkStatus();
 }
 
-Task<Status> VolumeMap::SetReadOnly(std::string reason) {
+Task<Status> VolumeMap::SetReadOnly(std::string reason, bool sync_failed) {
   Abandon(reason);
-  co_return co_await SwapHeader([&reason](Header* header) -> Status {
+  co_return co_await SwapHeader([&reason, sync_failed](Header* header) -> Status {
     header->read_only_reason = reason;
+    header->sync_failed |= sync_failed;
     return {};
   });
 }

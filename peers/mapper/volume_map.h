@@ -84,7 +84,7 @@ class VolumeMap final : public MapApi {
   Task<Status> Grow(uint64_t size) override;
   Task<Status> ClearPending(const Uuid& uuid) override;
   Task<Status> SetName(const Uuid& name_space, std::string name) override;
-  Task<Status> SetReadOnly(std::string reason) override;
+  Task<Status> SetReadOnly(std::string reason, bool sync_failed) override;
   Task<Status> EndOpening() override;
   void Abandon(std::string reason) override;
   const Header& header() const override { return header_.header; }
@@ -118,10 +118,16 @@ class VolumeMap final : public MapApi {
   Task<void> DisownAll();
   Task<Status> LoadMap();
   Task<Status> LoadLayer(ReplayJournal journal);
+  Status AddLayer(ReplayJournal journal, std::span<const JournalEntry> entries);
   // `sealed`: the lock was broken and a new epoch begins behind what counts.
   Task<Status> RecoverCurrentJournal(Takeover how, bool sealed);
+  // What is current is durable when this ends well, or the header says that it may not be.
+  Task<Status> SyncCurrent();
   // For the next open, to which the store may tell nothing of it.
   Task<Status> NoteFailedSync(const Status& why);
+  // Folds in the middle of an open, into a node blob of its own.
+  Task<Status> BeginFold();
+  Task<void> EndFold();
   Status CheckFormat() const;
   void RefreshGeometry();
 
@@ -140,8 +146,6 @@ class VolumeMap final : public MapApi {
   Task<void> DropWriteLog(StoreSlot slot, uint32_t opening);
 
   // --- volume_map_fold.cc
-  Task<Status> FoldOldest(size_t count);
-  Task<Status> FoldLocked(size_t count);
   // What a fold has made.
   struct Fold {
     RootPointer root;
@@ -149,6 +153,10 @@ class VolumeMap final : public MapApi {
     SourceTable::CountChanges counts;
     size_t layers = 0;
   };
+  Task<Status> FoldOldest(size_t count);
+  Task<Status> FoldLocked(size_t count);
+  // Durable nodes that no header names yet.
+  Task<Result<Fold>> MakeFold(size_t count);
   Task<Result<Fold>> WriteFold(LogId log, SourceIndex index, const IntervalMap* changes,
                                bool rewrite_all);
   Task<Status> PublishFold(const Fold& fold);
@@ -165,8 +173,8 @@ class VolumeMap final : public MapApi {
   bool is_near_source_limit() const;
   // What the next header will name is made, durably, before it does: what a header names is there,
   // or it is lost. If none comes it stays for the next attempt, or for the next open.
-  Task<Status> PrepareNext(bool new_epoch, bool durably);
-  Task<Status> MakeNext(bool new_epoch, uint32_t ahead, bool durably);
+  Task<Status> PrepareNext(bool new_epoch);
+  Task<Status> MakeNext(bool new_epoch, uint32_t ahead);
   bool IsPrepared(bool new_epoch) const;
   // Not removed: a header whose fate is unknown may name it.
   Task<void> AbandonNext();

@@ -55,6 +55,17 @@ Task<Status> VolumeMap::SettleFold() {
 }
 
 Task<Status> VolumeMap::FoldLocked(size_t count) {
+  CO_ASSIGN_OR_RETURN(const Fold fold, co_await MakeFold(count));
+  const Status published = co_await PublishFold(fold);
+  if (published.ok()) {
+    ApplyFold(fold);
+  } else if (header_.doubt) {
+    doubtful_fold_ = fold;
+  }
+  co_return published;
+}
+
+Task<Result<VolumeMap::Fold>> VolumeMap::MakeFold(size_t count) {
   const uint32_t sequence = header_.header.node_sequence;
   const LogId log = LogId::Nodes(geometry_.uuid, sequence);
   Store& store = stores_->at(home_);
@@ -81,13 +92,7 @@ Task<Status> VolumeMap::FoldLocked(size_t count) {
   if (!fold.ok()) co_return fold.status();
   fold->layers = count;
   CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
-  const Status published = co_await PublishFold(*fold);
-  if (published.ok()) {
-    ApplyFold(*fold);
-  } else if (header_.doubt) {
-    doubtful_fold_ = *fold;
-  }
-  co_return published;
+  co_return *std::move(fold);
 }
 
 Task<Result<VolumeMap::Fold>> VolumeMap::WriteFold(LogId log, SourceIndex index,

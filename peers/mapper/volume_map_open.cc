@@ -136,31 +136,86 @@ Task<Status> VolumeMap::LoadMap() {
 
 Task<Status> VolumeMap::LoadLayer(ReplayJournal journal) {
   CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(journal.store));
-  CO_ASSIGN_OR_RETURN(const StoreSlot blob_slot, stores_->Find(journal.blob_store));
   const auto bytes = co_await ReadWholeLog(&stores_->at(slot), journal.log(), journal.length);
   if (!bytes.ok()) co_return AbsentIsDamage(bytes.status()).With("map of " + header_.header.name);
   CO_ASSIGN_OR_RETURN(const JournalContent content,
                       ReadPinnedJournal(journal.log(), *bytes, journal.length));
+  co_return AddLayer(journal, content.entries);
+}
+
+Status VolumeMap::AddLayer(ReplayJournal journal, std::span<const JournalEntry> entries) {
+  ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(journal.blob_store));
   auto layer = std::make_unique<Layer>();
   layer->journal = journal;
-  CO_ASSIGN_OR_RETURN(layer->own, table_.IndexOf(SourceType::kBlob, journal.owner, journal.epoch,
-                                                 blob_slot, *stores_));
-  for (const JournalEntry& entry : content.entries) {
+  ASSIGN_OR_RETURN(layer->own,
+                   table_.IndexOf(SourceType::kBlob, journal.owner, journal.epoch, slot, *stores_));
+  for (const JournalEntry& entry : entries) {
     const bool own = entry.change == JournalChange::kOwn;
     layer->changes.Set({entry.first, entry.count}, own ? layer->own : kZeroSource);
   }
   layers_.push_back(std::move(layer));
+  return {};
+}
+
+// No header may name a byte that power could take back.
+Task<Status> VolumeMap::SyncCurrent() {
+  const Header& header = header_.header;
+  CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(header.epoch_store));
+  Store& store = stores_->at(slot);
+  Status synced = co_await store.Sync(header.blob());
+  // That proves nothing any more, and leaves as little as can be to what power takes back.
+  if (header.sync_failed) co_return OkStatus();
+  // The journal also if the blob's bytes are lost.
+  const Status log_synced = co_await store.SyncLog(header.journal());
+  if (synced.ok()) synced = log_synced;
+  if (!store.MayHaveLost(synced)) co_return synced;
+  const bool was_read_only = !header.read_only_reason.empty();
+  CO_RETURN_IF_ERROR(co_await NoteFailedSync(synced));
+  co_return was_read_only ? OkStatus() : synced;
+}
+
+Task<Status> VolumeMap::NoteFailedSync(const Status& why) {
+  const std::string reason = why.ToString().substr(0, kMaxReadOnlyReason);
+  const Status noted = co_await SwapHeader([&reason](Header* header) -> Status {
+    if (header->read_only_reason.empty()) header->read_only_reason = reason;
+    header->sync_failed = true;
+    return {};
+  });
+  co_return noted.With(fmt::format("volume {} could not be synced ({}), and that not be recorded",
+                                   header_.header.name, reason));
+}
+
+Task<Status> VolumeMap::BeginFold() {
+  CO_RETURN_IF_ERROR(co_await SwapHeader([](Header* next) -> Status {
+    next->node_sequence += 1;
+    return {};
+  }));
+  RefreshGeometry();
   co_return OkStatus();
 }
 
-Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
+Task<void> VolumeMap::EndFold() {
   const Header& header = header_.header;
+  co_await stores_->at(home_).DisownLog(LogId::Nodes(header.uuid, header.node_sequence));
+  nodes_adopted_ = false;
+  node_position_ = 0;
+  doubtful_nodes_.clear();
+}
+
+// What is current begins anew where a sync of it has failed: no later one can be believed. Then its
+// journal is folded, into a file that can be synced, and listed nowhere.
+Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
+  CO_RETURN_IF_ERROR(co_await SyncCurrent());
+  const Header& header = header_.header;
+  const bool sync_failed = header.sync_failed;
+  const uint32_t opening_before = header.opening;
   CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(header.epoch_store));
   Store& store = stores_->at(slot);
   const LogId log = header.journal();
   CO_ASSIGN_OR_RETURN(const Bytes bytes, co_await ReadWholeLog(&store, log, kJournalCapacity));
+  const CacheIdentity cache = sync_failed ? CacheIdentity{} : store.info().cache;
   const JournalContent content =
-      RecoverJournal(log, bytes, store.info().cache, store.info().capabilities.durable_at_ack);
+      RecoverJournal(log, bytes, cache, store.info().capabilities.durable_at_ack);
   if (content.damaged) {
     co_return Status(Code::kCorrupt,
                      fmt::format("volume {}: {} has lost flushed changes: {}", header.name,
@@ -169,45 +224,30 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
   if (content.stopped.code() == Code::kUnsupported) {
     co_return content.stopped.With(fmt::format("volume {}: {}", header.name, log.ToString()));
   }
-  // Who has opened it goes on in its write log. What has failed may have lost what the cache had.
+  // Who has opened it goes on in its write log.
   SavedWrites saved;
   if (how.is_first) {
-    const bool has_failed = !header.read_only_reason.empty();
-    CO_ASSIGN_OR_RETURN(saved, co_await ReadSavedWrites(has_failed));
+    CO_ASSIGN_OR_RETURN(saved, co_await ReadSavedWrites(sync_failed));
   }
   ReplayJournal pinned{header.uuid,           header.epoch,       header.generation,
                        header.epoch_store,    header.epoch_store, content.length,
                        content.entries.size()};
-  // No header may name a byte that power could take back; unless that is lost already, and the
-  // header says so: then it is only read, and what is written later goes to a new epoch.
-  // The journal also if the blob's bytes are lost: without it there is no map at all.
-  Status synced = co_await store.Sync(header.blob());
-  const Status log_synced = co_await store.SyncLog(log);
-  if (synced.ok()) synced = log_synced;
-  if (header.read_only_reason.empty() && !synced.ok()) {
-    if (saved.exist) CO_RETURN_IF_ERROR(co_await NoteFailedSync(synced));
-    co_return synced;
-  }
   const bool fits =
       layers_.size() < kMaxReplayJournals && frozen_entries() + pinned.entries <= kMaxReplayEntries;
-  if (pinned.entries > 0 && !fits) {
-    CO_RETURN_IF_ERROR(co_await SwapHeader([](Header* next) -> Status {
-      next->node_sequence += 1;
-      return {};
-    }));
-    RefreshGeometry();
-    CO_RETURN_IF_ERROR(co_await FoldOldest(layers_.size()));
-    co_await store.DisownLog(LogId::Nodes(header.uuid, header.node_sequence));
-    nodes_adopted_ = false;
-    node_position_ = 0;
-    doubtful_nodes_.clear();
+  std::optional<Fold> fold;
+  if (pinned.entries > 0 && (sync_failed || !fits)) {
+    CO_RETURN_IF_ERROR(co_await BeginFold());
+    if (sync_failed) {
+      CO_RETURN_IF_ERROR(AddLayer(pinned, content.entries));
+      CO_ASSIGN_OR_RETURN(fold, co_await MakeFold(layers_.size()));
+    } else {
+      CO_RETURN_IF_ERROR(co_await FoldOldest(layers_.size()));
+    }
+    co_await EndFold();
   }
-  // In a store that cannot sync nothing can be begun; the volume is read-only then. Flushed writes
-  // are kept where they are until they can be put where they belong: another file may be synced,
-  // though this one may not.
+  // Flushed writes stay in the log until they can be put where they belong.
   const bool replays = !saved.records.empty() && !planted::Has(planted::Bug::kNoReplay);
-  const bool begun = synced.ok() || replays;
-  Status prepared = co_await PrepareNext(sealed || !synced.ok(), begun);
+  Status prepared = co_await PrepareNext(sealed || sync_failed);
   if (prepared.ok() && replays) prepared = co_await Replay(saved);
   if (!prepared.ok() && replays) {
     co_return prepared.With(fmt::format(
@@ -215,36 +255,29 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
         header.name));
   }
   CO_RETURN_IF_ERROR(prepared);
-  const uint32_t opening_before = header.opening;
   const LogId next_journal = next_->journal->log();
   CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* next) -> Status {
-    if (pinned.entries > 0) next->map.replay.push_back(pinned);
+    if (next->opening != opening_before) {
+      return {Code::kBusy, "its holder has gone on while it was opened"};
+    }
+    if (fold) {
+      next->map.root = fold->root;
+      next->map.replay.clear();
+    } else if (pinned.entries > 0) {
+      next->map.replay.push_back(pinned);
+    }
     next->generation = next_journal.generation;
     next->epoch = next_journal.epoch;
-    next->begun = begun;
+    next->begun = true;
     if (how.is_first) next->opening = next_journal.generation;
+    if (how.is_first) next->sync_failed = false;
     next->node_sequence += 1;
     return {};
   }));
-  if (pinned.entries > 0) CO_RETURN_IF_ERROR(co_await LoadLayer(pinned));
+  if (fold) ApplyFold(*fold);
+  if (!fold && pinned.entries > 0) CO_RETURN_IF_ERROR(co_await LoadLayer(pinned));
   if (saved.is_ours) background_.Run(DropWriteLog(slot, opening_before));
   co_return OkStatus();
-}
-
-Task<Status> VolumeMap::NoteFailedSync(const Status& why) {
-  // Nothing was lost, or it is another one's.
-  const Code code = why.code();
-  if (code == Code::kUnavailable || code == Code::kBusy || code == Code::kFenced) {
-    co_return OkStatus();
-  }
-  const std::string reason = why.ToString().substr(0, kMaxReadOnlyReason);
-  const Status noted = co_await SwapHeader([&reason](Header* header) -> Status {
-    header->read_only_reason = reason;
-    return {};
-  });
-  co_return noted.With(
-      fmt::format("volume {} could not be synced ({}), which could not be recorded",
-                  header_.header.name, reason));
 }
 
 void VolumeMap::RefreshGeometry() {

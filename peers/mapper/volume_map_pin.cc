@@ -27,7 +27,7 @@ Task<Status> VolumeMap::PreparePin(PinChange change) {
     if (layers_.empty()) break;
     CO_RETURN_IF_ERROR(co_await FoldOldest(layers_.size()));
   }
-  co_return co_await PrepareNext(change.begins_epoch(), true);
+  co_return co_await PrepareNext(change.begins_epoch());
 }
 
 bool VolumeMap::IsPrepared(bool new_epoch) const {
@@ -35,13 +35,13 @@ bool VolumeMap::IsPrepared(bool new_epoch) const {
          next_->journal->log().generation > generation_;
 }
 
-Task<Status> VolumeMap::PrepareNext(bool new_epoch, bool durably) {
+Task<Status> VolumeMap::PrepareNext(bool new_epoch) {
   const auto lock = co_await next_mutex_.Lock();
   for (uint32_t ahead = 1;; ++ahead) {
     Status made;
     if (!IsPrepared(new_epoch)) {
       co_await AbandonNext();
-      made = co_await MakeNext(new_epoch, ahead, durably);
+      made = co_await MakeNext(new_epoch, ahead);
     }
     // Those who are admitted go on in it.
     if (made.ok()) made = co_await next_->journal->Reserve(LengthFor(0, admitted_));
@@ -58,7 +58,7 @@ Task<Status> VolumeMap::PrepareNext(bool new_epoch, bool durably) {
   }
 }
 
-Task<Status> VolumeMap::MakeNext(bool new_epoch, uint32_t ahead, bool durably) {
+Task<Status> VolumeMap::MakeNext(bool new_epoch, uint32_t ahead) {
   const Header& header = header_.header;
   const BlobId blob{header.uuid, header.epoch + (new_epoch ? ahead : 0), 0};
   const LogId log = LogId::Journal(header.uuid, blob.epoch, header.generation + ahead);
@@ -77,9 +77,9 @@ Task<Status> VolumeMap::MakeNext(bool new_epoch, uint32_t ahead, bool durably) {
                .layer = std::move(layer),
                .new_blob = new_epoch};
   if (new_epoch) CO_RETURN_IF_ERROR(co_await store.Adopt(blob, 0));
-  if (new_epoch && durably) CO_RETURN_IF_ERROR(co_await store.Sync(blob));
+  if (new_epoch) CO_RETURN_IF_ERROR(co_await store.Sync(blob));
   CO_RETURN_IF_ERROR(co_await journal->Create());
-  if (durably) CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
+  CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
   next_->made = true;
   co_return OkStatus();
 }

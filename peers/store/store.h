@@ -180,6 +180,12 @@ class Store {
   // All that was stored in the blob before the call is durable, with the directories that lead to
   // it. An error is reported at least once to this instance, and never swallowed.
   virtual Task<Status> Sync(const BlobId& blob) = 0;
+  // After a sync, of a blob or a log, or a data-synced write that ended so: what was to become
+  // durable may be lost, whatever the cache has of it.
+  bool MayHaveLost(const Status& synced) const {
+    return synced.code() == Code::kIo ||
+           (synced.code() == Code::kNoSpace && info().capabilities.late_no_space);
+  }
   // Covers `range` without gaps, in order, neighbours differ. What is called a hole or zero reads
   // as zero unless it is written to meanwhile; zeros may be called data. Where
   // capabilities().extents is native, what was never written or was punched by whole sub-grains (4

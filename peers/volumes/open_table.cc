@@ -219,11 +219,12 @@ bool OpenTable::has_unrecorded_failure(const Uuid& uuid) const {
 Task<Status> OpenTable::RecordFailure(StoreSlot slot, Uuid uuid) {
   const auto found = unrecorded_.find(uuid);
   if (found == unrecorded_.end()) co_return OkStatus();
-  const std::string reason = found->second;
+  const auto [reason, sync_failed] = found->second;
   Store& store = stores_->at(slot);
   CO_ASSIGN_OR_RETURN(VersionedHeader header, co_await ReadHeader(&store, uuid, ReadFor::kAct));
-  const HeaderChange record = [&reason](Header* next) -> Status {
+  const HeaderChange record = [&](Header* next) -> Status {
     if (next->read_only_reason.empty()) next->read_only_reason = reason;
+    next->sync_failed |= sync_failed;
     return {};
   };
   const Status recorded = co_await ChangeHeader(env_, &store, &header, record);
@@ -340,7 +341,8 @@ Task<Status> OpenTable::Close(std::shared_ptr<Entry> entry) {
   Status status = co_await entry->composer->Close();
   if (entry->composer->fenced()) status = OkStatus();  // Of another one's volume nothing is to do.
   if (entry->composer->failure_unrecorded()) {
-    unrecorded_[entry->uuid] = entry->composer->read_only_reason();
+    unrecorded_[entry->uuid] = {entry->composer->read_only_reason(),
+                                entry->composer->sync_failed()};
   }
   const Status released = co_await ReleaseLock(entry->slot, entry->uuid);
   entry->composer.reset();

@@ -145,7 +145,11 @@ class OpenTable {
   ComposerOptions options_;
   std::map<Uuid, std::shared_ptr<Entry>> entries_;
   std::map<Uuid, Use> held_;
-  std::map<Uuid, std::string> unrecorded_;           // Why closed volumes have failed.
+  struct Failure {
+    std::string reason;
+    bool sync_failed = false;
+  };
+  std::map<Uuid, Failure> unrecorded_;               // Why closed volumes have failed.
   std::set<std::pair<StoreSlot, Uuid>> unreleased_;  // Locks that could not be given back.
   std::vector<std::unique_ptr<LeaseKeeper>> leases_;
   Mutex lease_mutex_;

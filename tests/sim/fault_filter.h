@@ -4,7 +4,9 @@
 // knows when it last did so: where nothing was done to a node, nothing may fail.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "peers/store/filter/forwarding_store.h"
 #include "tests/sim/swarm.h"
@@ -14,8 +16,12 @@ namespace atl::sim {
 
 class FaultFilter final : public ForwardingStore {
  public:
-  // Both outlive it. Nothing fails as long as `*on` is false.
-  FaultFilter(Env* env, std::unique_ptr<Store> below, const Swarm* swarm, const bool* on);
+  // What a call that fails may have cost: called before it is told. True: it was a sync, and what
+  // it was of is given up: no later one of this life succeeds, as in the file store.
+  using Refused = std::function<bool(const StoreCall&)>;
+  // All outlive it. Nothing fails as long as `*on` is false.
+  FaultFilter(Env* env, std::unique_ptr<Store> below, const Swarm* swarm, const bool* on,
+              Refused refused);
 
   // Nobody is told of a fault that is only no success at once.
   bool TryRead(const BlobId& blob, uint64_t offset, MutSpan out) override {
@@ -39,6 +45,8 @@ class FaultFilter final : public ForwardingStore {
   Env* env_;
   const Swarm* swarm_;
   const bool* on_;
+  Refused refused_;
+  std::vector<decltype(StoreCall::target)> given_up_;
   int stalled_ = 0;
   int64_t last_fault_ns_ = -1'000'000'000'000'000;
 };

@@ -135,6 +135,7 @@ Simulation::Change Simulation::Snapshot(Resource* volume) {
     Oracle oracle;
     std::vector<Oracle::Mark> floor;
     uint64_t losses = 0;
+    uint64_t spoils = 0;
     bool doubtful = false;  // What was acknowledged may be lost already.
   };
   const auto taking = std::make_shared<Taking>();
@@ -146,13 +147,17 @@ Simulation::Change Simulation::Snapshot(Resource* volume) {
     taking->oracle = volume->oracle;
     taking->floor = volume->oracle.Acknowledged();
     taking->losses = losses_;
-    taking->doubtful = volume->unsettled == Oracle::Crash::kPowerLoss;
+    taking->spoils = world_.spoils();
+    taking->doubtful =
+        volume->unsettled == Oracle::Crash::kPowerLoss || world_.is_spoiled(volume->uuid);
     volume->images.push_back(&taking->oracle);
   };
   change.landed = [=] { std::erase(volume->images, &taking->oracle); };
   change.apply = [=, this] {
-    // Everything acknowledged before it was flushed by it; unless power has failed meanwhile.
-    if (taking->losses == losses_ && !taking->doubtful) {
+    // Everything acknowledged before it was flushed by it; unless power has failed meanwhile, or a
+    // sync.
+    const bool none_lost = taking->losses == losses_ && taking->spoils == world_.spoils();
+    if (none_lost && !taking->doubtful) {
       taking->oracle.MakeDurable(taking->floor);
       if (!volume->unsettled) volume->oracle.MakeDurable(taking->floor);
     }
@@ -161,7 +166,7 @@ Simulation::Change Simulation::Snapshot(Resource* volume) {
     snapshot->parent = volume->uuid;
     snapshot->oracle = taking->oracle;
     snapshot->unsettled = Oracle::Crash::kPowerLoss;
-    if (taking->losses == losses_) snapshot->around = volume->around;
+    if (none_lost) snapshot->around = volume->around;
   };
   return change;
 }

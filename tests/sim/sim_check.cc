@@ -58,10 +58,11 @@ void Simulation::SettleAs(Resource* resource, const Whole& whole) {
     return Fail(fmt::format("{} has {} bytes and should have {}", resource->name, whole.size,
                             resource->oracle.size()));
   }
-  if (resource->taken_back || MayTakeBack(*resource)) {
+  if (!resource->snapshot && world_.is_spoiled(resource->uuid)) {
     resource->unsettled = Oracle::Crash::kPowerLoss;
+    // Once it was opened as after a loss of power there is nothing more to lose.
+    if (!KnowsOfFailedSync(*resource)) world_.Forgive(resource->uuid);
   }
-  resource->taken_back = false;
   const bool death = resource->unsettled == Oracle::Crash::kDeath;
   const std::string what = resource->name + (resource->snapshot ? ""
                                              : death            ? " after a death"
@@ -72,17 +73,18 @@ void Simulation::SettleAs(Resource* resource, const Whole& whole) {
   resource->unsettled.reset();
 }
 
-bool Simulation::MayTakeBack(const Resource& resource) {
-  if (resource.snapshot || swarm_.flushes_before_log >= Swarm::kNoLog) return false;
+bool Simulation::KnowsOfFailedSync(const Resource& volume) {
   const auto store = world_.OpenStore();
   const auto look = [](Store* store, Uuid uuid) -> Task<bool> {
     const auto header = co_await ReadHeader(store, uuid, ReadFor::kLook);
     co_await store->Close();
-    co_return !header.ok() || !header->header.read_only_reason.empty();
+    co_return !header.ok() || header->header.sync_failed;
   };
-  const auto failed = world_.Run(look(store.get(), resource.uuid));
-  return !failed || *failed || std::ranges::any_of(world_.Living(), [&](const LifePtr& life) {
-    return life->atoll().open_table().has_unrecorded_failure(resource.uuid);
+  const auto known = world_.Run(look(store.get(), volume.uuid));
+  return !known || *known || std::ranges::any_of(world_.Living(), [&](const LifePtr& life) {
+    const auto entry = life->atoll().open_table().Find(volume.uuid);
+    const bool failed = entry && entry->composer && entry->composer->sync_failed();
+    return failed || life->atoll().open_table().has_unrecorded_failure(volume.uuid);
   });
 }
 

@@ -119,7 +119,6 @@ void Simulation::Heal(Resource* volume) {
     }
     const LifePtr life = LifeFor(volume);
     if (failed()) return;
-    volume->taken_back |= MayTakeBack(*volume);
     auto acquired = world_.Run(life->atoll().Acquire(volume->ref()));
     if (acquired && acquired->ok()) acquired = world_.Run(life->atoll().Release(volume->ref()));
     if (!acquired) return Fail("opening " + volume->name + " never ends");

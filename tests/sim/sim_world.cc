@@ -32,7 +32,9 @@ LifePtr SimWorld::Start(int machine, bool buries) {
   options.lease_term_ns = swarm_->lease_term_ns;
   options.composers.flushes_before_log = swarm_->flushes_before_log;
   options.wrap = [&](std::unique_ptr<Store> below) -> std::unique_ptr<Store> {
-    auto filter = std::make_unique<FaultFilter>(&env_, std::move(below), swarm_, &errors_);
+    auto filter =
+        std::make_unique<FaultFilter>(&env_, std::move(below), swarm_, &errors_,
+                                      [this](const StoreCall& call) { return Refuse(call); });
     life->faults = filter.get();
     if (swarm_->sums_quiet_ns == 0) return filter;
     auto sums = WithSums(std::move(filter));
@@ -52,6 +54,22 @@ LifePtr SimWorld::Start(int machine, bool buries) {
     laid_ns_ = now_ns();
   }
   return life;
+}
+
+// Who hears that these have failed no longer believes what is not durable.
+bool SimWorld::Refuse(const StoreCall& call) {
+  const bool syncs = call.op == StoreOp::kSync || call.op == StoreOp::kSyncLog;
+  if (!syncs && call.op != StoreOp::kWrite && call.op != StoreOp::kAppend) return false;
+  ++spoils_;
+  const bool loses = syncs && swarm_->loses_unsynced && env_.Random() % 2 == 0;
+  if (const auto* blob = std::get_if<BlobId>(&call.target)) {
+    spoiled_.insert(blob->owner);
+    if (loses) medium_.LoseUnsynced(*blob, env_.Random());
+  } else if (const auto* log = std::get_if<LogId>(&call.target)) {
+    spoiled_.insert(log->owner);
+    if (loses) medium_.LoseUnsynced(*log, env_.Random());
+  }
+  return loses;
 }
 
 Task<void> SimWorld::Bury(LifePtr life) {

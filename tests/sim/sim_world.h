@@ -97,6 +97,11 @@ class SimWorld {
   Status BuryAll(const LifePtr& life);
   // Destroys those of which nothing runs any more; returns how many are left.
   size_t ClearGraves();
+  // A sync or the like of it has failed: what was not durable may be gone.
+  bool is_spoiled(const Uuid& uuid) const { return spoiled_.contains(uuid); }
+  void Forgive(const Uuid& uuid) { spoiled_.erase(uuid); }
+  // How often that has happened so far.
+  uint64_t spoils() const { return spoils_; }
   // An instance of the store for who looks at it from outside.
   std::unique_ptr<Store> OpenStore();
 
@@ -108,6 +113,7 @@ class SimWorld {
   static Task<void> Bury(LifePtr life);
   static Task<Status> ShutDown(LifePtr life);
   std::unique_ptr<ChecksumStore> WithSums(std::unique_ptr<Store> below);
+  bool Refuse(const StoreCall& call);
   void Retire(const LifePtr& life, int64_t lands_at_ns);
 
   const Swarm* swarm_;
@@ -121,6 +127,8 @@ class SimWorld {
   std::vector<Uuid> last_incarnations_;  // Of each machine.
   std::map<Uuid, int64_t> ghosts_;       // And when the last of what they had in flight lands.
   std::vector<LifePtr> graves_;
+  std::set<Uuid> spoiled_;
+  uint64_t spoils_ = 0;
 };
 
 }  // namespace atl::sim

@@ -62,8 +62,6 @@ class Simulation {
     bool busy = false;  // Something is done with it.
     // Its holder has said that it is read-only.
     bool read_only = false;
-    // It was healed since it was settled, and what was not flushed may have gone with that.
-    bool taken_back = false;
     // Writes that were acknowledged while a snapshot of it was taken; of a snapshot: when it was.
     std::vector<Request> around;
     ResourceRef ref() const { return ResourceRef::Of(uuid); }
@@ -224,8 +222,8 @@ class Simulation {
   // What it reads as is known. False if it cannot be read now.
   bool Settle(Resource* resource);
   void SettleAs(Resource* resource, const Whole& whole);
-  // A volume that has failed is opened as after a loss of power, if it has a write log.
-  bool MayTakeBack(const Resource& resource);
+  // And so will drop what is not durable when it is opened the next time.
+  bool KnowsOfFailedSync(const Resource& volume);
   void CheckAround(const Resource& snapshot, ConstSpan bytes);
   void CheckStructure(const std::string& when);
   void CheckNames();

@@ -70,6 +70,19 @@ void DrawErrors(Dice* dice, Swarm* swarm) {
   swarm->longest_stall_ns = dice->OneOf<int64_t>({2 * kMillisecond, kSecond, 20 * kSecond});
 }
 
+// What was not synced is lost by a sync that fails. Not where a node may be gone before its header
+// says so, for then nobody knows; nor with checksums, which would say that something is wrong.
+void DrawSickDisk(Dice* dice, Swarm* swarm) {
+  swarm->loses_unsynced = true;
+  swarm->machines = 1;
+  swarm->sums_quiet_ns = 0;
+  swarm->weights[static_cast<size_t>(Step::kRestart)] = 0;
+  swarm->disturbances = {Disturbance::kPower};
+  swarm->failing.set(static_cast<size_t>(StoreOp::kSync));
+  swarm->failing.set(static_cast<size_t>(StoreOp::kSyncLog), dice->OneIn(2));
+  swarm->refused = std::max<uint32_t>(swarm->refused, 50);
+}
+
 }  // namespace
 
 std::string_view NameOf(Step step) { return kSteps[static_cast<size_t>(step)]; }
@@ -96,6 +109,7 @@ Swarm Swarm::Draw(std::mt19937_64* random) {
   DrawErrors(&dice, &swarm);
   if (dice.OneIn(3)) swarm.sums_quiet_ns = dice.OneOf({kMillisecond, 200 * kMillisecond});
   swarm.flushes_before_log = dice.OneOf<uint32_t>({1, 1, 3, Swarm::kNoLog});
+  if (swarm.errors_of > 0 && dice.OneIn(4)) DrawSickDisk(&dice, &swarm);
   return swarm;
 }
 
@@ -112,6 +126,7 @@ std::string Swarm::ToString() const {
   if (flushes_before_log < kNoLog) {
     text += fmt::format("\n  a write log after {} flushes", flushes_before_log);
   }
+  if (loses_unsynced) text += "\n  syncs that fail lose what they were of";
   text += "\n  steps:";
   for (size_t i = 0; i < kStepCount; ++i) {
     if (weights[i] > 0) text += fmt::format(" {}={}", kSteps[i], weights[i]);

@@ -54,9 +54,9 @@ struct Swarm {
   int64_t late_ns = 0;   // What a dead node had in flight lands within this.
   int64_t lease_term_ns = 0;
   int64_t sums_quiet_ns = 0;  // The store keeps checksums of data, of what was quiet for so long.
-  static constexpr uint32_t kNoLog = 1000;
-  uint32_t flushes_before_log = 0;  // Before a volume has a write log.
-  bool buries = true;               // A node that starts again ends the lease of its predecessor.
+  static constexpr uint32_t kNoLog = 1000;  // Flushes: never so many.
+  uint32_t flushes_before_log = 0;          // Before a volume has a write log.
+  bool buries = true;  // A node that starts again ends the lease of its predecessor.
   int steps = 0;
   uint64_t size = 0;  // Of new volumes.
   size_t most_resources = 0;
@@ -66,12 +66,13 @@ struct Swarm {
   uint32_t disturbed_of = 0;              // One step in so many; 0: none.
 
   // Of calls to the store, in the steps in which there are errors at all.
-  uint32_t errors_of = 0;  // One step in so many; 0: none.
-  StoreOpSet failing;      // Which calls.
-  uint32_t refused = 0;    // Per thousand: it does not happen.
-  uint32_t full = 0;       // Per thousand of those that take space: no space.
-  uint32_t lost = 0;       // Per thousand: it happens, and its caller hears of an error.
-  uint32_t stalled = 0;    // Per thousand: it takes up to `longest_stall_ns`.
+  uint32_t errors_of = 0;       // One step in so many; 0: none.
+  StoreOpSet failing;           // Which calls.
+  uint32_t refused = 0;         // Per thousand: it does not happen.
+  uint32_t full = 0;            // Per thousand of those that take space: no space.
+  uint32_t lost = 0;            // Per thousand: it happens, and its caller hears of an error.
+  bool loses_unsynced = false;  // A sync that is refused may lose what it was of.
+  uint32_t stalled = 0;         // Per thousand: it takes up to `longest_stall_ns`.
   int64_t longest_stall_ns = 0;
 
   static Swarm Draw(std::mt19937_64* random);

@@ -273,7 +273,7 @@ Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapSetNameOp& op) 
 
 Task<Result<OpenMapState>> MapServer::Do(const RpcCall& call, MapSetReadOnlyOp& op) {
   CO_ASSIGN_OR_RETURN(const Use use, co_await Find(call, op.handle, For::kLook));
-  const Status status = co_await use->SetReadOnly(std::move(op.reason));
+  const Status status = co_await use->SetReadOnly(std::move(op.reason), op.sync_failed);
   co_return StateAfter(*use.open, status);
 }
 

@@ -338,9 +338,9 @@ Task<Status> RemoteMap::SetName(const Uuid& name_space, std::string name) {
   return Change(MapSetNameOp{handle_, name_space, std::move(name)});
 }
 
-Task<Status> RemoteMap::SetReadOnly(std::string reason) {
+Task<Status> RemoteMap::SetReadOnly(std::string reason, bool sync_failed) {
   geometry_.read_only_reason = reason;
-  return Change(MapSetReadOnlyOp{handle_, std::move(reason)});
+  return Change(MapSetReadOnlyOp{handle_, std::move(reason), sync_failed});
 }
 
 Task<Status> RemoteMap::EndOpening() { return Change(MapEndOpeningOp{handle_}); }

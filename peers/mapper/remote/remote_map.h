@@ -62,7 +62,7 @@ class RemoteMap final : public MapApi {
   Task<Status> Grow(uint64_t size) override;
   Task<Status> ClearPending(const Uuid& uuid) override;
   Task<Status> SetName(const Uuid& name_space, std::string name) override;
-  Task<Status> SetReadOnly(std::string reason) override;
+  Task<Status> SetReadOnly(std::string reason, bool sync_failed) override;
   Task<Status> EndOpening() override;
   void Abandon(std::string reason) override;
   const Header& header() const override { return header_; }

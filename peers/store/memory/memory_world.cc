@@ -57,6 +57,13 @@ void MemoryWorld::LoseUnsynced(const BlobId& blob, uint64_t seed) {
   if (found != blobs_.end()) Lose(*found->second);
 }
 
+// Its end stays: that is in the cache.
+void MemoryWorld::LoseUnsynced(const LogId& log, uint64_t seed) {
+  random_.seed(seed);
+  const auto found = logs_.find(log);
+  if (found != logs_.end()) found->second->space.PowerLoss();
+}
+
 void MemoryWorld::PowerLoss() {
   ++boots_;
   alive_.clear();

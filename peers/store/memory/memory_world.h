@@ -46,9 +46,10 @@ class MemoryWorld {
     PowerLoss();
   }
 
-  // The disk has refused to take what was not synced of a blob: it is lost, or survives by chance,
+  // The disk has refused to take what was not synced of it: that is lost, or survives by chance,
   // and everybody lives on. The sync that was told so is the caller's to fail.
   void LoseUnsynced(const BlobId& blob, uint64_t seed);
+  void LoseUnsynced(const LogId& log, uint64_t seed);
 
   const Uuid& uuid() const { return uuid_; }
   const MemoryWorldOptions& options() const { return options_; }

@@ -15,11 +15,12 @@ std::string Wrong(const std::string& what, const Status& status) {
   return status.ok() ? std::string() : what + ": " + status.ToString();
 }
 
-// What an administrator does who has read why it is read-only.
-Status Mend(Player& player) {
+// What an administrator does who has read why it is read-only. `mended`: there was something.
+Status Mend(Player& player, bool* mended) {
   ASSIGN_OR_RETURN(const ResourcePage page, player.env()->Run(player.atoll().List({})));
   for (const ResourceInfo& item : page.items) {
     if (item.read_only_reason.empty()) continue;
+    *mended = true;
     const ResourceRef ref = ResourceRef::Named(item.name);
     RETURN_IF_ERROR(player.env()->Run(player.atoll().Acquire(ref)));
     RETURN_IF_ERROR(player.env()->Run(player.atoll().Release(ref)));
@@ -34,9 +35,9 @@ const char* NameOf(FaultOutcome outcome) {
   return kNames[static_cast<size_t>(outcome)];
 }
 
-Status FaultRun::Look() {
+Status FaultRun::Look(Oracle::Crash crash) {
   if (!player_.is_up()) return {};
-  return known_.Settle(env_, &player_.atoll(), Oracle::Crash::kDeath);
+  return known_.Settle(env_, &player_.atoll(), crash);
 }
 
 std::string FaultRun::BeginNewLife() {
@@ -44,8 +45,12 @@ std::string FaultRun::BeginNewLife() {
   known_.lives.push_back(env_->NewUuid());
   std::string wrong = Wrong("start without the fault", player_.Start(known_));
   // Once more: the second fault may hit the opening of what the first has made read-only.
-  if (wrong.empty() && !Mend(player_).ok()) wrong = Wrong("mending", Mend(player_));
-  return wrong.empty() ? Wrong("looking in a new life", Look()) : wrong;
+  bool mended = false;
+  if (wrong.empty() && !Mend(player_, &mended).ok())
+    wrong = Wrong("mending", Mend(player_, &mended));
+  // A sync that has failed may have lost what was not durable.
+  const auto crash = mended ? Oracle::Crash::kPowerLoss : Oracle::Crash::kDeath;
+  return wrong.empty() ? Wrong("looking in a new life", Look(crash)) : wrong;
 }
 
 // `act` has failed: what does it take for it to succeed?
@@ -78,7 +83,7 @@ std::string FaultRun::PlaySteps(bool to_the_end) {
     if (!wrong.empty()) return wrong;
     step.end(known_);
     const Step looking{.name = "looking after " + step.name, .begin = [](Known&) {}};
-    wrong = Part(looking, [this] { return Look(); });
+    wrong = Part(looking, [this] { return Look(Oracle::Crash::kNone); });
     if (!wrong.empty()) return wrong;
     if (injector_->fired() && !to_the_end && ++after > kStepsAfter) break;
   }
@@ -103,7 +108,7 @@ std::string FaultRun::End() {
     collected = hands.Collect().status();
   }
   wrong = Wrong("garbage collection", collected);
-  if (wrong.empty()) wrong = Wrong("at the end", Look());
+  if (wrong.empty()) wrong = Wrong("at the end", Look(Oracle::Crash::kNone));
   if (wrong.empty()) wrong = Wrong("stop at the end", player_.Stop());
   return wrong;
 }

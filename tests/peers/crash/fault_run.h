@@ -37,7 +37,7 @@ class FaultRun {
 
  private:
   std::string PlaySteps(bool to_the_end);
-  Status Look();
+  Status Look(Oracle::Crash crash);
   std::string Part(const Step& step, const std::function<Status()>& act);
   std::string Again(const Step& step, const std::function<Status()>& act);
   std::string BeginNewLife();

@@ -12,6 +12,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
+const std::string kNothing(4, '\0');
+
 bool IsHeaderSwap(const StoreCall& call) {
   const auto* key = std::get_if<RecordKey>(&call.target);
   return call.op == StoreOp::kSwapRecord && key != nullptr && key->kind == RecordKind::kHeader;
@@ -79,7 +81,7 @@ TEST_F(FailedSync, ThatCouldNotBeRecordedIsRecordedAtTheNextOpen) {
   EXPECT_THAT(std::string(flushed.message()), HasSubstr("the disk is sick"));
   EXPECT_THAT(ReadIt().read_only_reason, HasSubstr("the disk is sick"));
   EXPECT_EQ(hands_.Write("v", 0, "more").code(), Code::kReadOnly);
-  EXPECT_EQ(hands_.Read("v", 0, 4), "data") << "reading goes on";
+  EXPECT_EQ(hands_.Read("v", 0, 4), kNothing) << "reading goes on, of what is durable";
 }
 
 TEST_F(FailedSync, ThatCannotBeRecordedKeepsTheVolumeClosed) {
@@ -118,7 +120,7 @@ TEST_F(FailedSync, ThatSpoiledABlobLeavesItReadableAndBehind) {
     if (call.op == StoreOp::kSync) return {Code::kIo, "after a failed sync"};
     return {};
   };
-  EXPECT_EQ(hands_.Read("v", 0, 4), "data");
+  EXPECT_EQ(hands_.Read("v", 0, 4), kNothing);
   EXPECT_EQ(hands_.Write("v", 0, "more").code(), Code::kReadOnly);
   const Status opened = env_.Run(node_.atoll().Acquire(Hands::Ref("v")));
   ASSERT_TRUE(opened.ok()) << opened.ToString();
@@ -128,14 +130,14 @@ TEST_F(FailedSync, ThatSpoiledABlobLeavesItReadableAndBehind) {
 }
 
 TEST_F(FailedSync, ThatComesAgainWhileTheVolumeOpensLeavesItReadableAndBehind) {
-  FailAFlush(NoSync);
-  EXPECT_EQ(hands_.Read("v", 0, 4), "data");
   const BlobId spoiled = ReadIt().blob();
+  FailAFlush(NoSync);
   node_.hooks().fail = [spoiled](const StoreCall& call) -> Status {
     const auto* blob = std::get_if<BlobId>(&call.target);
     const bool sync = call.op == StoreOp::kSync && blob != nullptr && *blob == spoiled;
     return sync ? Status(Code::kIo, "the disk is sick") : OkStatus();
   };
+  EXPECT_EQ(hands_.Read("v", 0, 4), kNothing);
   const Status opened = env_.Run(node_.atoll().Acquire(Hands::Ref("v")));
   ASSERT_TRUE(opened.ok()) << opened.ToString();
   EXPECT_TRUE(hands_.Write("v", 0, "more", true).ok());
@@ -147,7 +149,79 @@ TEST_F(FailedSync, OfAVolumeThatIsNotKnownToHaveFailedRefusesTheOpen) {
   node_.hooks().fail = NoSync;
   EXPECT_EQ(hands_.Write("v", 0, "more").code(), Code::kIo);
   node_.hooks().fail = nullptr;
+  // The disk may have told it once, and who opens the volume now would not know.
+  EXPECT_EQ(hands_.Write("v", 0, "more", true).code(), Code::kReadOnly);
+  ASSERT_TRUE(env_.Run(node_.atoll().Acquire(Hands::Ref("v"))).ok());
   EXPECT_TRUE(hands_.Write("v", 0, "more", true).ok());
+}
+
+// --- What the disk has refused -------------------------------------------------------------------
+
+class SpoiledByAFailedSync : public FailedSync,
+                             public ::testing::WithParamInterface<std::tuple<uint64_t, bool>> {
+ protected:
+  uint64_t seed() const { return std::get<0>(GetParam()); }
+  bool at_once() const { return std::get<1>(GetParam()); }
+  // A snapshot, then first writes of which nothing is durable but the flushed ones. What the disk
+  // refuses is lost at once, or when the cache is.
+  void Spoil(StoreOp which) {
+    ASSERT_TRUE(hands_.Write("v", 0, std::string(kMiB, 'a'), true).ok());
+    ASSERT_TRUE(hands_.Snap("v", "s").ok());
+    ASSERT_TRUE(hands_.Write("v", 0, std::string(64 * kKiB, 'b'), true).ok());
+    auto device = hands_.Open("v");
+    const std::string unflushed(512 * kKiB, 'c');
+    ASSERT_TRUE(env_.Run(device->Write(32 * kKiB, AsBytes(unflushed), {})).ok());
+    const Header header = ReadIt();
+    node_.hooks().fail = [=, this](const StoreCall& call) -> Status {
+      if (call.op != which) return {};
+      if (which == StoreOp::kSync && at_once()) world_.LoseUnsynced(header.blob(), seed());
+      if (which == StoreOp::kSyncLog && at_once()) world_.LoseUnsynced(header.journal(), seed());
+      return {Code::kIo, "the disk is sick"};
+    };
+    EXPECT_EQ(env_.Run(device->Flush()).code(), Code::kReadOnly);
+    node_.hooks().fail = nullptr;
+    env_.Run(CloseTask(device.get()));
+    env_.RunUntilIdleFor(3 * kSecond);
+  }
+  // Whether what was not flushed is there is open, sector by sector; zeros nobody has written.
+  void ExpectFlushed(Hands& hands) {
+    const std::string found = hands.Read("v", 0, kMiB);
+    ASSERT_EQ(found.size(), kMiB) << found;
+    for (uint64_t at = 0; at < kMiB; at += kSector) {
+      const std::string sector = found.substr(at, kSector);
+      const char flushed = at < 64 * kKiB ? 'b' : 'a';
+      const bool may_be_new = at >= 32 * kKiB && at < 544 * kKiB;
+      ASSERT_TRUE(sector == std::string(kSector, flushed) ||
+                  (may_be_new && sector == std::string(kSector, 'c')))
+          << at << ": " << int{sector[0]};
+    }
+    EXPECT_EQ(hands.Read("s", 0, kMiB), std::string(kMiB, 'a'));
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Seeds, SpoiledByAFailedSync,
+                         ::testing::Combine(::testing::Range<uint64_t>(1, 6), ::testing::Bool()));
+
+TEST_P(SpoiledByAFailedSync, WhatWasFlushedBeforeIsThere) {
+  Spoil(StoreOp::kSync);
+  ExpectFlushed(hands_);
+  ASSERT_TRUE(env_.Run(node_.atoll().Acquire(Hands::Ref("v"))).ok());
+  ExpectFlushed(hands_);
+  EXPECT_FALSE(ReadIt().sync_failed);
+}
+
+// What no header may name: bytes of a journal that power could take back.
+TEST_P(SpoiledByAFailedSync, NorDoesTheNextLossOfPowerTakeTheVolume) {
+  Spoil(StoreOp::kSyncLog);
+  ASSERT_TRUE(env_.Run(node_.atoll().Acquire(Hands::Ref("v"))).ok());
+  ExpectFlushed(hands_);
+  ASSERT_TRUE(hands_.Write("v", kMiB - kSubGrain, std::string(kSubGrain, 'a'), true).ok());
+  world_.PowerLoss(seed());
+  node_.Kill();
+  MemoryNode next(&env_, &world_, {.name = "next"});
+  ASSERT_TRUE(env_.Run(next.atoll().BuryPredecessor(node_.incarnation())).ok());
+  Hands hands(&env_, &next.atoll());
+  ExpectFlushed(hands);
+  EXPECT_TRUE(next.Stop().ok());
 }
 
 }  // namespace

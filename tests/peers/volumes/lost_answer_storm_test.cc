@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A volume over a store whose calls fail at random, before they have happened or after. Whatever
-// was acknowledged is read again, at once and after the node was stopped or killed; a snapshot
-// reads the same for ever; and of what failed each sector may have happened or not.
+// was acknowledged is read again, at once and after the node was stopped or killed, if no sync has
+// failed since the last flush; a snapshot reads the same for ever; and of what failed each sector
+// may have happened or not.
 //
 // The administrator is patient: a volume that turned read-only is opened again, a node that lost
 // its lease starts anew.
@@ -25,6 +26,7 @@ class Storm {
  public:
   explicit Storm(uint64_t seed) : random_(seed), env_(seed), world_({.seed = seed}) {
     sectors_.assign(kSectors, {0});
+    since_flush_ = sectors_;
   }
 
   void Run() {
@@ -62,6 +64,8 @@ class Storm {
                         call.op == StoreOp::kListRecords;
       if (look || Below(60) != 0) return {};
       ++failures_;
+      sync_failed_ |= call.op == StoreOp::kSync || call.op == StoreOp::kSyncLog ||
+                      call.op == StoreOp::kWrite || call.op == StoreOp::kAppend;
       return {Below(4) == 0 ? Code::kUnavailable : Code::kIo, "as told"};
     };
     node_->hooks().fail = maybe;
@@ -119,6 +123,19 @@ class Storm {
     CloseDevice();
     Open();
   }
+  // If a sync has failed, what was not flushed may go with the next open.
+  void TakeBack() {
+    if (!sync_failed_) return;
+    for (uint64_t i = 0; i < kSectors; ++i) sectors_[i].merge(Marks(since_flush_[i]));
+  }
+  Status Flush() {
+    const Status status = env_.Run(device().Flush());
+    if (!status.ok()) return status;
+    TakeBack();  // That may have happened before.
+    since_flush_ = sectors_;
+    sync_failed_ = false;
+    return status;
+  }
 
   // --- What people do
   void OneStep() {
@@ -130,7 +147,7 @@ class Storm {
     } else if (kind < 8) {
       status = Zero(SomeRange());
     } else if (kind == 8) {
-      status = env_.Run(device().Flush());
+      status = Flush();
     } else if (kind == 9) {
       status = Snap();
     } else if (kind == 10) {
@@ -163,10 +180,12 @@ class Storm {
     for (uint64_t i = range.offset / kSector; i < range.end() / kSector; ++i) {
       if (acknowledged) sectors_[i].clear();
       sectors_[i].insert(mark);
+      since_flush_[i].insert(mark);
     }
   }
   Status Snap() {
     const std::string name = "s" + std::to_string(snapshots_.size());
+    TakeBack();
     const auto snap = hands_->Snap("v", name);
     snapshots_[name] = {snap.ok(), sectors_};
     return snap.status();
@@ -180,6 +199,7 @@ class Storm {
       Restart(false);
       now = hands_->Read("v", 0, kSize);
     }
+    TakeBack();
     ASSERT_NO_FATAL_FAILURE(Check("v", now, &sectors_, false));
     for (auto& [name, taken] : snapshots_) {
       const std::string then = hands_->Read(name, 0, kSize);
@@ -212,6 +232,8 @@ class Storm {
   std::unique_ptr<Hands> hands_;
   std::unique_ptr<Device> device_;
   std::vector<Marks> sectors_;
+  std::vector<Marks> since_flush_;  // What it was then, and all that was written since.
+  bool sync_failed_ = false;        // Or something that counts as that, since the last flush.
   std::map<std::string, Taken> snapshots_;
   uint64_t marks_ = 0;
   int acknowledged_ = 0;

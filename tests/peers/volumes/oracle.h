@@ -110,7 +110,11 @@ class Oracle {
     }
     return {};
   }
-  enum class Crash : uint8_t { kDeath, kPowerLoss };
+  enum class Crash : uint8_t {
+    kNone,  // Somebody has looked, which makes nothing durable.
+    kDeath,
+    kPowerLoss,
+  };
   std::string Settle(ConstSpan bytes, Crash crash, const std::string& what) {
     for (size_t i = 0; i < sectors_.size(); ++i) {
       Mark mark = 0;
@@ -165,7 +169,7 @@ class Oracle {
       later.erase(later.begin(), found + 1);
     }
     bool Settle(Mark shown, Crash crash) {
-      const Mark floor = crash == Crash::kDeath ? acknowledged() : durable.mark;
+      const Mark floor = crash == Crash::kPowerLoss ? durable.mark : acknowledged();
       bool allowed = floor == durable.mark && durable.shown() == shown;
       Entry is = durable;
       for (const Entry& entry : later) {
@@ -174,8 +178,11 @@ class Oracle {
         is = entry;
       }
       is.acknowledged = true;
-      if (allowed) *this = {is, {}};
-      return allowed;
+      if (!allowed) return false;
+      if (crash != Crash::kNone) durable = is;
+      later.clear();
+      if (is.mark != durable.mark) later.push_back(is);
+      return true;
     }
   };
 
