@@ -45,7 +45,8 @@ Task<Status> Composer::SyncNoted(SyncFor purpose) {
   if (noted != synced_ && !planted::Has(planted::Bug::kNoBlobSync)) {
     const MapGeometry& geometry = map_->geometry();
     const Status synced = co_await store.Sync(geometry.own);
-    sync_failed_ |= store.MayHaveLost(synced);
+    // A store that is full when it is synced has taken what it has no place for.
+    sync_failed_ |= store.MayHaveLost(synced) || synced.code() == Code::kNoSpace;
     CO_RETURN_IF_ERROR(synced);
     synced_ = noted;
   }

@@ -168,7 +168,8 @@ Task<Status> VolumeMap::SyncCurrent() {
   // The journal also if the blob's bytes are lost.
   const Status log_synced = co_await store.SyncLog(header.journal());
   if (synced.ok()) synced = log_synced;
-  if (!store.MayHaveLost(synced)) co_return synced;
+  const bool lost = store.MayHaveLost(synced) || synced.code() == Code::kNoSpace;
+  if (!lost) co_return synced;
   const bool was_read_only = !header.read_only_reason.empty();
   CO_RETURN_IF_ERROR(co_await NoteFailedSync(synced));
   co_return was_read_only ? OkStatus() : synced;
