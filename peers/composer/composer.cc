@@ -74,7 +74,15 @@ void Composer::Lose(std::string why) {
 }
 
 Task<Status> Composer::Fail(Status status) {
-  if (!failed_.ok()) co_return co_await Failed();
+  if (!failed_.ok()) {
+    const Status failed = co_await Failed();
+    // Something else came first, and its reason says nothing of this.
+    if (sync_failed() && !told_of_sync_ && !fenced()) {
+      unrecorded_ = true;
+      co_await Record();
+    }
+    co_return failed;
+  }
   if (status.code() == Code::kFenced) {
     Lose(std::string(status.message()));
     co_return failed_;
@@ -90,9 +98,11 @@ Task<Status> Composer::Fail(Status status) {
 }
 
 Task<void> Composer::Record() {
+  const bool of_sync = sync_failed();
   const Status recorded = co_await map_->SetReadOnly(failure_, sync_failed_);
   if (recorded.ok() || recorded.code() == Code::kFenced) {
-    unrecorded_ = false;
+    told_of_sync_ = of_sync;
+    unrecorded_ = sync_failed() != of_sync;
   } else {
     spdlog::error("{}: the reason why it is read-only could not be recorded: {}",
                   map_->geometry().name, recorded.ToString());

@@ -77,6 +77,8 @@ class Composer {
 
   // Everything acknowledged before it is in what is pinned, everything after is not.
   Task<Status> Pin(PinChange change);
+  // Makes what such a pin will begin, for who has something else to do before it.
+  Task<void> Prepare(PinChange change);
   // Waits for those who are inside, flushes and closes the map. Who waits on his way in, or comes
   // later, is told kUnavailable. The last call; nobody is inside any more when it ends.
   Task<Status> Close();
@@ -99,8 +101,8 @@ class Composer {
   // True if the volume has failed and its header does not say so: whoever opens it again would not
   // know that what was acknowledged may be lost.
   bool failure_unrecorded() const { return unrecorded_; }
-  // It was a sync that has failed: what is not durable may be lost already.
-  bool sync_failed() const { return sync_failed_; }
+  // It was a sync that has failed, or may have been: what is not durable may be lost already.
+  bool sync_failed() const { return sync_failed_ || barrier_failed_; }
 
  private:
   // One request's passage through admission, gate and order (passage.h).
@@ -262,7 +264,9 @@ class Composer {
 
   Status failed_;  // Why the volume is read-only since it was opened.
   std::string failure_;
-  bool sync_failed_ = false;
+  bool sync_failed_ = false;     // Of the blob.
+  bool barrier_failed_ = false;  // The map knows whether it was by a sync.
+  bool told_of_sync_ = false;    // The header was told that.
   bool unrecorded_ = false;
   Event recorded_;  // Or it was tried.
 };

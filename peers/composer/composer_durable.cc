@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "peers/composer/composer.h"
+#include "peers/mapper/lost_sync.h"
 #include "xseg/base/planted.h"
 
 namespace atl {
@@ -45,13 +46,12 @@ Task<Status> Composer::SyncNoted(SyncFor purpose) {
   if (noted != synced_ && !planted::Has(planted::Bug::kNoBlobSync)) {
     const MapGeometry& geometry = map_->geometry();
     const Status synced = co_await store.Sync(geometry.own);
-    // A store that is full when it is synced has taken what it has no place for.
-    sync_failed_ |= store.MayHaveLost(synced) || synced.code() == Code::kNoSpace;
+    sync_failed_ |= MayHaveLost(synced);
     CO_RETURN_IF_ERROR(synced);
     synced_ = noted;
   }
   const Status barrier = co_await map_->Barrier(position);
-  sync_failed_ |= store.MayHaveLost(barrier);
+  barrier_failed_ |= MayHaveLost(barrier);
   CO_RETURN_IF_ERROR(barrier);
   // From here on the records are not needed; before a flush is acknowledged that has something of
   // which they hold an older state, they must not count any more.

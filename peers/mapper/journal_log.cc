@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "peers/mapper/lost_sync.h"
 #include "xseg/base/planted.h"
 
 namespace atl {
@@ -109,7 +110,9 @@ Task<Status> JournalLog::Barrier(uint64_t position) {
   }
   const uint64_t end = writer_.position();
   if (planted::Has(planted::Bug::kNoJournalSync)) co_return OkStatus();
-  CO_RETURN_IF_ERROR(co_await store_->SyncLog(log_));
+  const Status synced = co_await store_->SyncLog(log_);
+  sync_failed_ |= MayHaveLost(synced);
+  CO_RETURN_IF_ERROR(synced);
   writer_.NoteSynced(end);
   co_return OkStatus();
 }

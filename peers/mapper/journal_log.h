@@ -45,6 +45,8 @@ class JournalLog {
   Task<Status> Barrier(uint64_t position);
 
   const LogId& log() const { return log_; }
+  // A sync of it has failed so that what was appended may be lost.
+  bool sync_failed() const { return sync_failed_; }
   // The end of the completed appends.
   uint64_t position() const { return writer_.position(); }
   uint64_t entries() const { return entries_; }
@@ -69,6 +71,7 @@ class JournalLog {
   bool appending_ = false;
   Mutex append_mutex_;
   Mutex reserve_mutex_;
+  bool sync_failed_ = false;
   Status closed_;  // Not ok: why nothing can be appended any more.
 };
 

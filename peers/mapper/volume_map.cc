@@ -263,6 +263,7 @@ Task<Status> VolumeMap::SetName(const Uuid& name_space, std::string name) {
 
 Task<Status> VolumeMap::SetReadOnly(std::string reason, bool sync_failed) {
   Abandon(reason);
+  sync_failed |= journal_ && journal_->sync_failed();
   co_return co_await SwapHeader([&reason, sync_failed](Header* header) -> Status {
     header->read_only_reason = reason;
     header->sync_failed |= sync_failed;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "peers/mapper/log_reader.h"
+#include "peers/mapper/lost_sync.h"
 #include "peers/mapper/root_store.h"
 #include "peers/mapper/volume_map.h"
 #include "xseg/base/planted.h"
@@ -168,8 +169,8 @@ Task<Status> VolumeMap::SyncCurrent() {
   // The journal also if the blob's bytes are lost.
   const Status log_synced = co_await store.SyncLog(header.journal());
   if (synced.ok()) synced = log_synced;
-  const bool lost = store.MayHaveLost(synced) || synced.code() == Code::kNoSpace;
-  if (!lost) co_return synced;
+  if (MayHaveLost(log_synced)) synced = log_synced;
+  if (!MayHaveLost(synced)) co_return synced;
   const bool was_read_only = !header.read_only_reason.empty();
   CO_RETURN_IF_ERROR(co_await NoteFailedSync(synced));
   co_return was_read_only ? OkStatus() : synced;
@@ -209,6 +210,13 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
   CO_RETURN_IF_ERROR(co_await SyncCurrent());
   const Header& header = header_.header;
   const bool sync_failed = header.sync_failed;
+  // What goes on from here is not what a composer knows that has it open.
+  if (sync_failed && !how.is_first) {
+    co_return Status(Code::kFenced,
+                     fmt::format("a sync of volume {} has failed: it is to be opened "
+                                 "anew",
+                                 header.name));
+  }
   const uint32_t opening_before = header.opening;
   CO_ASSIGN_OR_RETURN(const StoreSlot slot, stores_->Find(header.epoch_store));
   Store& store = stores_->at(slot);
@@ -258,7 +266,7 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
   CO_RETURN_IF_ERROR(prepared);
   const LogId next_journal = next_->journal->log();
   CO_RETURN_IF_ERROR(co_await SwapHeader([&](Header* next) -> Status {
-    if (next->opening != opening_before) {
+    if (next->opening != opening_before || next->sync_failed != sync_failed) {
       return {Code::kBusy, "its holder has gone on while it was opened"};
     }
     if (fold) {
@@ -271,7 +279,7 @@ Task<Status> VolumeMap::RecoverCurrentJournal(Takeover how, bool sealed) {
     next->epoch = next_journal.epoch;
     next->begun = true;
     if (how.is_first) next->opening = next_journal.generation;
-    if (how.is_first) next->sync_failed = false;
+    next->sync_failed = false;
     next->node_sequence += 1;
     return {};
   }));
