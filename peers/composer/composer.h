@@ -77,8 +77,6 @@ class Composer {
 
   // Everything acknowledged before it is in what is pinned, everything after is not.
   Task<Status> Pin(PinChange change);
-  // Makes what such a pin will begin, for who has something else to do before it.
-  Task<void> Prepare(PinChange change);
   // Waits for those who are inside, flushes and closes the map. Who waits on his way in, or comes
   // later, is told kUnavailable. The last call; nobody is inside any more when it ends.
   Task<Status> Close();

@@ -104,13 +104,6 @@ Task<Status> Composer::Pin(PinChange change) {
   }
 }
 
-// Of an error the pin hears again.
-Task<void> Composer::Prepare(PinChange change) {
-  const Visit visit(this);
-  const auto lock = co_await pin_mutex_.Lock();
-  if (CheckOpen().ok() && IsWritable() && right_().ok()) (void)co_await map_->PreparePin(change);
-}
-
 Task<Status> Composer::PinInsideGate(const PinChange& change) {
   if (!planted::Has(planted::Bug::kPinWithoutFlush))
     CO_RETURN_IF_ERROR(co_await FlushAllInsideGate());

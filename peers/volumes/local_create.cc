@@ -96,8 +96,8 @@ Task<Result<Header>> LocalAtoll::PrepareClone(const CreateSpec& spec, StoreSlot*
   co_return NewClone(spec, source.header.header, info.uuid, env_->WallNs());
 }
 
-// name record -> pin {the next epoch, pending} (the commit) -> snapshot's header -> answered ->
-// pending cleared.
+// name record -> pin {the next epoch, pending} (the commit) -> snapshot's header -> pending
+// cleared.
 Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   CO_RETURN_IF_ERROR(ValidateName(spec.name));
   if (spec.uuid.is_zero()) co_return Status(Code::kInvalid, "a snapshot needs a uuid");
@@ -117,17 +117,12 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   auto use = co_await table_.Get(volume.slot, volume_uuid);
   if (!use.ok()) co_return use.status();
   // One at a time: the volume has room for one pending operation.
-  auto turn = co_await use->exclusive().Lock();
+  const auto turn = co_await use->exclusive().Lock();
   CO_RETURN_IF_ERROR(use->CheckAlive());
   Composer& composer = use->composer();
   const Header& header = composer.map().header();
-  // The one before may not have come to its end.
-  if (const auto before = header.pending; before && before->kind == PendingKind::kSnapshot) {
-    const Status finished = co_await FinishSnapshot(env_, &names_, &store, header, *before);
-    if (finished.code() != Code::kExists) CO_RETURN_IF_ERROR(finished);
-    CO_RETURN_IF_ERROR(co_await composer.map().ClearPending(before->uuid));
-    if (before->uuid == spec.uuid) co_return co_await Info(spec.uuid, volume.slot);
-  }
+  CO_RETURN_IF_ERROR(
+      co_await names_.Claim(header.name_space, spec.name, spec.uuid, store.info().uuid));
   PendingOperation pending;
   pending.kind = PendingKind::kSnapshot;
   pending.uuid = spec.uuid;
@@ -135,12 +130,6 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   pending.time_ns = env_->WallNs();
   PinChange change;
   change.snapshot = pending;
-  TaskGroup beside;
-  beside.Run(composer.Prepare(change));
-  const Status claimed =
-      co_await names_.Claim(header.name_space, spec.name, spec.uuid, store.info().uuid);
-  co_await beside.Join();
-  CO_RETURN_IF_ERROR(claimed);
   Status status = co_await composer.Pin(change);
   const Header volume_header = composer.map().header();
   const bool committed = volume_header.pending && volume_header.pending->uuid == spec.uuid;
@@ -156,10 +145,11 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   if (committed) {
     status = co_await FinishSnapshot(env_, &names_, &store, volume_header, *volume_header.pending);
     if (status.ok() || status.code() == Code::kExists) {
-      table_.ClearPendingBehind(*std::move(use), std::move(turn), spec.uuid);
+      const Status cleared = co_await composer.map().ClearPending(spec.uuid);
+      if (status.ok()) status = cleared;
     }
   }
-  CO_RETURN_IF_ERROR(status);
+  if (!status.ok()) co_return status;
   co_return co_await Info(spec.uuid, volume.slot);
 }
 

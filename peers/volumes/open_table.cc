@@ -2,7 +2,6 @@
 #include "peers/volumes/open_table.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "peers/volumes/transitions.h"
 
@@ -333,20 +332,6 @@ Task<void> OpenTable::CloseAfterLinger(std::shared_ptr<Entry> entry, uint64_t tu
     if (entry->turn != turn || entry->state != Entry::State::kOpen || shutting_down_) co_return;
   }
   if (entry->users == 0) (void)co_await Close(entry);
-}
-
-void OpenTable::ClearPendingBehind(Use use, Mutex::Guard turn, Uuid pending) {
-  background_.Run(ClearPending(use.entry_, std::move(turn), pending));
-}
-
-// If it fails the next snapshot, or the next open, does it.
-Task<void> OpenTable::ClearPending(std::shared_ptr<Entry> entry, Mutex::Guard turn, Uuid pending) {
-  const Mutex::Guard held = std::move(turn);
-  const Status cleared = co_await entry->composer->map().ClearPending(pending);
-  if (!cleared.ok()) {
-    spdlog::debug("{}: its snapshot is pending still: {}", entry->composer->geometry().name,
-                  cleared.ToString());
-  }
 }
 
 Task<Status> OpenTable::Close(std::shared_ptr<Entry> entry) {

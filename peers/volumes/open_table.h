@@ -54,7 +54,6 @@ class OpenTable {
     void Leave();
 
    private:
-    friend class OpenTable;
     OpenTable* table_ = nullptr;
     std::shared_ptr<Entry> entry_;
   };
@@ -80,10 +79,6 @@ class OpenTable {
 
   // Opens it, or joins those who have it open: takes the lock, recovers, finishes what is pending.
   Task<Result<Use>> Get(StoreSlot slot, Uuid uuid);
-
-  // Clears a pending operation that is done, while its caller answers; `turn` is its exclusive one.
-  // It keeps nobody from closing the volume, who waits for it.
-  void ClearPendingBehind(Use use, Mutex::Guard turn, Uuid pending);
 
   bool is_open(const Uuid& uuid) const;
   // Open, and not taken from this node.
@@ -131,7 +126,6 @@ class OpenTable {
   Task<Status> RecordFailure(StoreSlot slot, Uuid uuid);
   // Finishes the pending operation of a volume whose lock we hold.
   Task<Status> Settle(StoreSlot slot, Uuid uuid);
-  static Task<void> ClearPending(std::shared_ptr<Entry> entry, Mutex::Guard turn, Uuid pending);
   Task<Status> Close(std::shared_ptr<Entry> entry);
   void Watch(StoreSlot slot);
   Task<void> WatchLocks(StoreSlot slot, Alarm* alarm);

@@ -37,7 +37,6 @@ TEST_F(AttackRemoval, R6ACloneThatWasCutShortGoesWithItsSnapshot) {
   ASSERT_TRUE(hands.Create("v", kMiB).ok());
   ASSERT_TRUE(hands.Write("v", 0, "data", true).ok());
   ASSERT_TRUE(hands.Snap("v", "s").ok());
-  LetRun();  // Until nothing of it is pending.
   DieAfterSwaps(dying, 1);
   EXPECT_FALSE(hands.Clone("c", "s").ok());
   dying.hooks().after = nullptr;
