@@ -33,9 +33,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
 endif()
 include_directories(${CMAKE_SOURCE_DIR})
 
-# What nearly all sources include, read once for all of them: a third of the time that it takes to
-# build everything. No source may rely on it: builds with sanitizers and the check that headers
-# compile alone go without.
+# What nearly all sources include, read once for all of them. No source may rely on it: builds with
+# sanitizers, and the check that headers compile alone, go without.
 option(ATOLL_PCH "Precompile what nearly all sources include" ON)
 if(ATOLL_SANITIZE OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   set(ATOLL_PCH OFF)

@@ -178,7 +178,9 @@ Task<Status> Composer::WriteOwn(uint64_t offset, ConstSpan data, bool data_sync)
   if (!status.ok()) ++completed_;  // Some of it may be there, for a sync to cover.
   if (!data_sync) co_return status;
   // It may be the sync that failed. A store that is full, or away, says so before anything happens.
-  const bool lost = stores_->at(geometry.slot).MayHaveLost(status);
+  const bool late_no_space = stores_->at(geometry.slot).info().capabilities.late_no_space;
+  const bool lost =
+      status.code() == Code::kIo || (status.code() == Code::kNoSpace && late_no_space);
   sync_failed_ |= lost;
   co_return lost || status.code() == Code::kFenced ? co_await Fail(status) : status;
 }

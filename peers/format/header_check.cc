@@ -116,7 +116,7 @@ Status CheckKind(const Header& header) {
   if (kind == HeaderKind::kSnapshot && header.epoch != 0) {
     return Invalid("a snapshot has no epoch of its own");
   }
-  if (kind == HeaderKind::kSnapshot && header.begun) {
+  if (kind == HeaderKind::kSnapshot && (header.begun || header.sync_failed)) {
     return Invalid("a snapshot has no journal of its own");
   }
   if (header.opening > header.generation) {

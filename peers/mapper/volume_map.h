@@ -136,8 +136,7 @@ class VolumeMap final : public MapApi {
   struct SavedWrites {
     BlobId log;
     std::vector<PlacedRecord> records;
-    bool exist = false;    // There is a log.
-    bool is_ours = false;  // And nobody has sealed it.
+    bool is_ours = false;  // There is a log, and nobody has sealed it.
   };
   // Of the opening before. As long as the cache lives on that has it already.
   Task<Result<SavedWrites>> ReadSavedWrites(bool even_if_cached);

@@ -42,7 +42,6 @@ Task<Result<VolumeMap::SavedWrites>> VolumeMap::ReadSavedWrites(bool even_if_cac
   const auto usage = co_await store.Usage(log);
   if (usage.code() == Code::kNotFound) co_return saved;
   CO_RETURN_IF_ERROR(usage.status());
-  saved.exist = true;
   // Nothing of an earlier one is in flight any more.
   const Status adopted = co_await store.Adopt(log, kAdoptWait);
   if (adopted.code() != Code::kFenced) CO_RETURN_IF_ERROR(adopted);

@@ -180,12 +180,6 @@ class Store {
   // All that was stored in the blob before the call is durable, with the directories that lead to
   // it. An error is reported at least once to this instance, and never swallowed.
   virtual Task<Status> Sync(const BlobId& blob) = 0;
-  // After a data-synced write that ended so: it may be the sync that failed, and what was to become
-  // durable lost. A store that is full says so before anything happens, or it says so late.
-  bool MayHaveLost(const Status& synced) const {
-    return synced.code() == Code::kIo ||
-           (synced.code() == Code::kNoSpace && info().capabilities.late_no_space);
-  }
   // Covers `range` without gaps, in order, neighbours differ. What is called a hole or zero reads
   // as zero unless it is written to meanwhile; zeros may be called data. Where
   // capabilities().extents is native, what was never written or was punched by whole sub-grains (4

@@ -133,7 +133,7 @@ Status ApplyRollback(const PendingOperation& pending, Header* volume) {
   // A holder that was sealed out may have prepared some of the next ones, and may hold them yet.
   volume->epoch += VolumeMap::kMostAhead + 1;
   volume->generation += VolumeMap::kMostAhead + 1;
-  volume->begun = false;
+  volume->begun = volume->sync_failed = false;
   volume->opening = 0;
   volume->refs += 1;
   volume->pending.reset();

@@ -44,6 +44,9 @@ Header RandomVolume(RandomValues* random) {
                 .epoch = static_cast<uint32_t>(random->In(7, 1u << 31)),
                 .epoch_store = random->NewUuid(),
                 .generation = static_cast<uint32_t>(random->In(1u << 31, UINT32_MAX)),
+                .begun = random->Chance(2),
+                .sync_failed = random->Chance(2),
+                .opening = static_cast<uint32_t>(random->In(0, 1u << 31)),
                 .node_sequence = static_cast<uint32_t>(random->In(9, 99)),
                 .refs = random->Word(),
                 .parent = random->NewUuid(),
@@ -83,6 +86,9 @@ void ExpectEqual(const Header& a, const Header& b) {
   EXPECT_EQ(a.epoch, b.epoch);
   EXPECT_EQ(a.epoch_store, b.epoch_store);
   EXPECT_EQ(a.generation, b.generation);
+  EXPECT_EQ(a.begun, b.begun);
+  EXPECT_EQ(a.sync_failed, b.sync_failed);
+  EXPECT_EQ(a.opening, b.opening);
   EXPECT_EQ(a.node_sequence, b.node_sequence);
   EXPECT_EQ(a.map, b.map);
   EXPECT_EQ(a.refs, b.refs);

@@ -346,6 +346,17 @@ class WriteLoggedAtEachFailedSync : public WriteLogged,
       return {Code::kIo, "the disk is sick"};
     };
   }
+  // The next life, whose first open is the first to hear that the blob cannot be synced.
+  MemoryNode& StartOverSpoiled() {
+    MemoryNode& node = StartLogging();
+    auto device = MakeVolume(node);
+    Spoil(node, device.get());
+    Close(device.get());
+    MemoryNode& next = KillAndStart(node);
+    FailSyncs(next);
+    EXPECT_THAT(HandsOf(next).Read("v", 0, 1), HasSubstr("the disk is sick"));
+    return next;
+  }
   void ExpectFlushed(MemoryNode& node) {
     Hands hands = HandsOf(node);
     for (uint64_t i = 3; i < 9; ++i) EXPECT_EQ(hands.Read("v", i * kSubGrain, 2), "ba") << i;
@@ -376,14 +387,7 @@ TEST_P(WriteLoggedAtEachFailedSync, IsInTheLogThoughTheCacheLivesOn) {
 }
 
 TEST_P(WriteLoggedAtEachFailedSync, IsInTheLogWhoeverOpensItFirst) {
-  MemoryNode& node = StartLogging();
-  auto device = MakeVolume(node);
-  Spoil(node, device.get());
-  Close(device.get());
-  MemoryNode& next = KillAndStart(node);
-  FailSyncs(next);
-  EXPECT_THAT(HandsOf(next).Read("v", 0, 1), HasSubstr("the disk is sick"))
-      << "nobody knew that it had failed";
+  MemoryNode& next = StartOverSpoiled();
   EXPECT_THAT(ReadIt(next).read_only_reason, HasSubstr("the disk is sick"));
   next.hooks().Clear();
   ExpectFlushed(next);
@@ -392,13 +396,7 @@ TEST_P(WriteLoggedAtEachFailedSync, IsInTheLogWhoeverOpensItFirst) {
 
 // Another file may be synced though this one may not.
 TEST_P(WriteLoggedAtEachFailedSync, GoesToAnotherBlobIfThatOneIsLost) {
-  MemoryNode& node = StartLogging();
-  auto device = MakeVolume(node);
-  Spoil(node, device.get());
-  Close(device.get());
-  MemoryNode& next = KillAndStart(node);
-  FailSyncs(next);
-  EXPECT_THAT(HandsOf(next).Read("v", 0, 1), HasSubstr("the disk is sick"));
+  MemoryNode& next = StartOverSpoiled();
   ExpectFlushed(next);
   EXPECT_NE(ReadIt(next).blob(), blob_);
   EXPECT_EQ(HandsOf(next).Write("v", 0, "d").code(), Code::kReadOnly);
@@ -411,13 +409,7 @@ TEST_P(WriteLoggedAtEachFailedSync, GoesToAnotherBlobIfThatOneIsLost) {
 }
 
 TEST_P(WriteLoggedAtEachFailedSync, WaitsInTheLogWhileNothingCanBeSynced) {
-  MemoryNode& node = StartLogging();
-  auto device = MakeVolume(node);
-  Spoil(node, device.get());
-  Close(device.get());
-  MemoryNode& next = KillAndStart(node);
-  FailSyncs(next);
-  EXPECT_THAT(HandsOf(next).Read("v", 0, 1), HasSubstr("the disk is sick"));
+  MemoryNode& next = StartOverSpoiled();
   next.hooks().fail = [](const StoreCall& call) -> Status {
     return call.op == StoreOp::kSync ? Status(Code::kIo, "the disk is sick") : OkStatus();
   };
