@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The clock of stamps in the segment: CLOCK_BOOTTIME, the same for all processes of a host, read
-// without entering the kernel.
+// Stamps in the segment: CLOCK_BOOTTIME, the same for all processes of a host (stamp_clock.h).
 #pragma once
-
-#include <time.h>
 
 #include <cstdint>
 
+#include "xseg/base/stamp_clock.h"
+
 namespace atl {
 
-inline int64_t SegmentNowNs() {
-  timespec now;
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
-}
+inline int64_t SegmentNowNs() { return StampNowNs(); }
 
 // Of stamps that another process has written, which may be anything: they wrap around.
 constexpr int64_t NsBetween(int64_t from_ns, int64_t to_ns) {

@@ -41,7 +41,7 @@ bool Session::Poll() {
   if (!any) return false;
   if (std::exchange(looks_until_ns_, 0) != 0) pace_.OnSpin(true);
   if (sleeps_from_ns_ != 0) {
-    pace_.OnSleep(parts_.executor->BootNs() - std::exchange(sleeps_from_ns_, 0));
+    pace_.OnSleep(parts_.executor->StampNs() - std::exchange(sleeps_from_ns_, 0));
   }
   return true;
 }
@@ -50,7 +50,7 @@ bool Session::Poll() {
 bool Session::KeepsLooking() {
   if (parts_.client->in_service() > 0) return false;
   if (looks_until_ns_ == 0 && pace_.spin_ns() == 0) return false;
-  const int64_t now_ns = parts_.executor->BootNs();
+  const int64_t now_ns = parts_.executor->StampNs();
   if (looks_until_ns_ == 0) looks_until_ns_ = now_ns + pace_.spin_ns();
   if (now_ns < looks_until_ns_) return true;
   looks_until_ns_ = 0;
@@ -60,7 +60,7 @@ bool Session::KeepsLooking() {
 
 bool Session::PrepareSleep() {
   if (KeepsLooking()) return false;
-  if (sleeps_from_ns_ == 0) sleeps_from_ns_ = parts_.executor->BootNs();
+  if (sleeps_from_ns_ == 0) sleeps_from_ns_ = parts_.executor->StampNs();
   sleeps_ = parts_.client->PrepareSleep();
   return sleeps_;
 }
@@ -71,7 +71,7 @@ void Session::Woken() {
 
 void Session::Begin(ClientRequest request) {
   // One clock for all that one look has brought.
-  if (looked_ns_ == 0) looked_ns_ = parts_.executor->BootNs();
+  if (looked_ns_ == 0) looked_ns_ = parts_.executor->StampNs();
   const auto call = JudgeCall(request.op(), request.flags(), request.arguments(), request.buffer(),
                               parts_.device->info().read_only);
   if (!call.ok()) {
@@ -146,7 +146,7 @@ void Session::Count(uint16_t op, uint64_t length, bool failed, int64_t began_ns)
   } else {
     ++stats.others;
   }
-  stats.latency.Record(parts_.executor->BootNs() - began_ns);
+  stats.latency.Record(parts_.executor->StampNs() - began_ns);
 }
 
 }  // namespace atl::local

@@ -29,7 +29,7 @@ class Linger final : private Poller {
 
  private:
   bool Poll() override { return false; }
-  bool PrepareSleep() override { return in_service_ > 0 || executor_->BootNs() >= until_ns_; }
+  bool PrepareSleep() override { return in_service_ > 0 || executor_->StampNs() >= until_ns_; }
   void Woken() override {}
   int doorbell_fd() const override { return -1; }
 

@@ -20,7 +20,7 @@ bool Composer::PassesAtOnce(ByteRange range, RangeMode mode) const {
 bool Composer::TryRead(uint64_t offset, MutSpan out) {
   const ByteRange range{offset, out.size()};
   if (out.empty() || !PassesAtOnce(range, RangeMode::kShared)) return false;
-  const int64_t began_ns = env_->BootNs();
+  const int64_t began_ns = env_->StampNs();
   if (!map_->TryTranslate(range, &pieces_)) return false;
   for (const MapPiece& piece : pieces_) {
     const MutSpan part = out.subspan(piece.range.offset - offset, piece.range.length);
@@ -31,20 +31,20 @@ bool Composer::TryRead(uint64_t offset, MutSpan out) {
     }
   }
   if (!StillOurs().ok()) return false;
-  CountRead(out.size(), env_->BootNs() - began_ns);
+  CountRead(out.size(), env_->StampNs() - began_ns);
   return true;
 }
 
 ConstSpan Composer::TryView(uint64_t offset, size_t length) {
   const ByteRange range{offset, length};
   if (length == 0 || !PassesAtOnce(range, RangeMode::kShared)) return {};
-  const int64_t began_ns = env_->BootNs();
+  const int64_t began_ns = env_->StampNs();
   if (!map_->TryTranslate(range, &pieces_) || pieces_.size() != 1) return {};
   const MapPiece& piece = pieces_[0];
   if (piece.kind == PieceKind::kZero) return {};
   const ConstSpan view = stores_->at(piece.slot).TryView(piece.blob, offset, length);
   if (view.empty() || !StillOurs().ok()) return {};
-  CountRead(length, env_->BootNs() - began_ns);
+  CountRead(length, env_->StampNs() - began_ns);
   return view;
 }
 
@@ -79,7 +79,7 @@ bool Composer::TryWrite(uint64_t offset, ConstSpan data, DeviceWriteOptions opti
     const WriteRuns runs = FindZeroRuns(offset, data);
     if (runs.size() > 1 || runs[0].zero) return false;
   }
-  const int64_t began_ns = env_->BootNs();
+  const int64_t began_ns = env_->StampNs();
   if (!map_->TryTranslate(range, &pieces_)) return false;
   if (pieces_.size() != 1 || pieces_[0].kind != PieceKind::kOwn) return false;
   if (!right_().ok()) return false;
@@ -87,7 +87,7 @@ bool Composer::TryWrite(uint64_t offset, ConstSpan data, DeviceWriteOptions opti
   if (!stores_->at(geometry.slot).TryWrite(geometry.own, offset, data)) return false;
   NoteUnflushed(range);
   if (!right_().ok()) return false;
-  hops_.of(Hop::kWrite).Record(env_->BootNs() - began_ns);
+  hops_.of(Hop::kWrite).Record(env_->StampNs() - began_ns);
   write_bytes_ += data.size();
   return true;
 }

@@ -42,8 +42,8 @@ class HopTimes {
 class HopTimer {
  public:
   HopTimer(Env* env, HopTimes* times, Hop hop)
-      : env_(env), histogram_(&times->of(hop)), began_ns_(env->BootNs()) {}
-  ~HopTimer() { histogram_->Record(env_->BootNs() - began_ns_); }
+      : env_(env), histogram_(&times->of(hop)), began_ns_(env->StampNs()) {}
+  ~HopTimer() { histogram_->Record(env_->StampNs() - began_ns_); }
   HopTimer(const HopTimer&) = delete;
   HopTimer& operator=(const HopTimer&) = delete;
 

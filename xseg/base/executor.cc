@@ -18,8 +18,10 @@ namespace {
 constexpr int kTurnsWithoutRing = 8;
 constexpr int64_t kLongestWithoutRingNs = 20 * kMicrosecond;
 
-constexpr int64_t kMostFilePatienceNs = 50 * kMicrosecond;
-constexpr int64_t kLeastFilePatienceNs = 4 * kMicrosecond;
+constexpr int64_t kFilePatienceNs = 50 * kMicrosecond;
+// A disk, above all a virtual one, answers a deep queue batch by batch.
+constexpr size_t kDeepQueue = 8;
+constexpr int64_t kDeepQueuePatienceNs = kMillisecond;
 
 int64_t ReadClock(clockid_t clock) {
   timespec now;
@@ -149,7 +151,7 @@ void Executor::Turn() {
   }
   if (worked || scheduler().has_ready()) {
     if (options_.spin_ns > 0) last_work_ns_ = now_ns;
-    if (std::exchange(files_awaited_since_ns_, 0) != 0) file_patience_ns_ = kMostFilePatienceNs;
+    if (std::exchange(files_awaited_since_ns_, 0) != 0) file_patience_halved_ = 0;
     return;
   }
   if (AwaitsFiles()) return;
@@ -157,15 +159,18 @@ void Executor::Turn() {
   SleepUntilWork();
 }
 
+int64_t Executor::FilePatienceNs() const {
+  return ring_.files_in_flight() < kDeepQueue ? kFilePatienceNs : kDeepQueuePatienceNs;
+}
+
 // Patience that was in vain shrinks, down to none; it comes back with a sleep that was short.
 bool Executor::AwaitsFiles() {
-  if (file_patience_ns_ == 0 || ring_.files_in_flight() == 0) return false;
+  if (file_patience_halved_ >= kNoPatience || ring_.files_in_flight() == 0) return false;
   const int64_t now_ns = BootNs();
   if (files_awaited_since_ns_ == 0) files_awaited_since_ns_ = now_ns;
-  if (now_ns - files_awaited_since_ns_ < file_patience_ns_) return true;
+  if (now_ns - files_awaited_since_ns_ < FilePatienceNs() >> file_patience_halved_) return true;
   files_awaited_since_ns_ = 0;
-  file_patience_ns_ /= 2;
-  if (file_patience_ns_ < kLeastFilePatienceNs) file_patience_ns_ = 0;
+  ++file_patience_halved_;
   return false;
 }
 
@@ -175,11 +180,9 @@ void Executor::SleepUntilWork() {
   if (may_sleep) {
     const auto deadline = scheduler().next_deadline_ns();
     const bool for_files = options_.polls_files && ring_.files_in_flight() > 0;
-    const int64_t from_ns = for_files ? BootNs() : 0;
+    const int64_t from_ns = for_files ? BootNs() : 0, patience_ns = FilePatienceNs();
     ring_.SubmitAndWait(deadline ? std::max<int64_t>(*deadline - BootNs(), 0) : -1);
-    if (for_files && BootNs() - from_ns <= kMostFilePatienceNs) {
-      file_patience_ns_ = kMostFilePatienceNs;
-    }
+    if (for_files && BootNs() - from_ns <= patience_ns) file_patience_halved_ = 0;
   }
   for (Poller* poller : pollers_) poller->Woken();
 }

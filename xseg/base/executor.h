@@ -28,6 +28,7 @@
 #include "xseg/base/env.h"
 #include "xseg/base/io_ring.h"
 #include "xseg/base/poller.h"
+#include "xseg/base/stamp_clock.h"
 #include "xseg/base/task.h"
 
 namespace atl {
@@ -43,7 +44,8 @@ class Executor final : public Env {
     // shall happen in the same order each time.
     int offload_threads = 2;
     // Stays awake for a while where reads and writes of files are under way and such waits were
-    // short lately: to sleep and be woken costs more than a fast disk takes. For who has no other
+    // short lately: to sleep and be woken costs more than a fast disk takes. With many of them
+    // under way, that are many requests' time, it stays awake for longer. For who has no other
     // process of ours on its CPU.
     bool polls_files = false;
   };
@@ -52,6 +54,7 @@ class Executor final : public Env {
   ~Executor() override;
 
   int64_t BootNs() override;
+  int64_t StampNs() override { return StampNowNs(); }
   int64_t WallNs() override;
   uint64_t Random() override { return random_(); }
   IoRing& ring() { return ring_; }
@@ -113,6 +116,9 @@ class Executor final : public Env {
   void Turn();
   bool PollAll();
   void SleepUntilWork();
+  // From 50 us, or 1 ms, down to an eighth, and then none.
+  static constexpr unsigned kNoPatience = 4;
+  int64_t FilePatienceNs() const;
   bool AwaitsFiles();
 
   Scheduler::Scope scope_;
@@ -122,8 +128,8 @@ class Executor final : public Env {
   std::vector<Poller*> pollers_;
   std::atomic<bool> stop_{false};
   int64_t last_work_ns_ = 0;
-  int64_t file_patience_ns_ = 0;        // What AwaitsFiles may take.
-  int64_t files_awaited_since_ns_ = 0;  // 0: they are not.
+  unsigned file_patience_halved_ = kNoPatience;  // How often.
+  int64_t files_awaited_since_ns_ = 0;           // 0: they are not.
   int turns_without_ring_ = 0;
   int64_t last_ring_ns_ = 0;
   std::vector<std::unique_ptr<Doorbell>> doorbells_;
