@@ -91,9 +91,11 @@ class Checker {
     }
     const HotLine& hot = segment_.port(word.holder).hot;
     const PortIndex owner = segment_.owner_of(index);
-    const bool announced = (hot.arrivals.load(std::memory_order_relaxed) >> owner & 1) != 0 &&
-                           segment_.mailbox({.to = word.holder, .from = owner})
-                               .Has(index - segment_.first_slot(owner));
+    const bool posted = (hot.arrivals.load(std::memory_order_relaxed) >> owner & 1) != 0 &&
+                        segment_.mailbox({.to = word.holder, .from = owner})
+                            .Has(index - segment_.first_slot(owner));
+    const bool announced =
+        posted || hot.express_request.load(std::memory_order_relaxed) == index + 1ull;
     const bool asleep = hot.sleeping.load(std::memory_order_relaxed) != 0;
     if (word.state == SlotState::kSubmitted && announced && asleep &&
         segment_.slot(index).LoadWord() == word) {

@@ -24,12 +24,21 @@
 //
 // A bit may be stale (the slot was withdrawn, or accepted by a replay): the receiver looks and goes
 // on.
+//
+// Express: where nothing else is on its way the summary can name the slot itself, and the mailbox's
+// line stays where it is. The hot line has a word for that in each direction: 0, or a slot. A
+// sender puts its slot there if the word is 0 (compare and swap), and else takes the mailbox; the
+// receiver alone sets it to 0 again, when it looks for the next one (ExpressReader). All that is
+// said of bits holds for it: it is set after the slot's word, it may be stale, and a successor
+// looks at every slot.
 #pragma once
 
 #include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <utility>
 
 #include "xseg/slot.h"
 
@@ -73,10 +82,19 @@ struct alignas(kCacheLine) HotLine {
   std::atomic<uint64_t> arrivals;  // Requests: bit s, the mailbox of sender s has something.
   std::atomic<uint64_t> answers;   // Answers: bit w, word w of the answer mailbox has something.
   std::atomic<uint32_t> sleeping;  // A Sleep (doorbell.h); also the futex.
-  uint32_t reserved[11];
+  uint32_t reserved0;
+  std::atomic<uint64_t> express_request;  // A slot of the segment + 1; 0: none.
+  std::atomic<uint64_t> express_answer;   // One of this port's own slots + 1; 0: none.
+  uint64_t reserved[3];
 
   void RaiseArrival(unsigned bit) { arrivals.fetch_or(1ull << bit, std::memory_order_seq_cst); }
   void RaiseAnswer(unsigned bit) { answers.fetch_or(1ull << bit, std::memory_order_seq_cst); }
+  // False: the word is taken; post it in the mailbox.
+  static bool PostExpress(std::atomic<uint64_t>& word, uint64_t value) {
+    uint64_t none = 0;
+    return word.load(std::memory_order_relaxed) == 0 &&
+           word.compare_exchange_strong(none, value, std::memory_order_seq_cst);
+  }
   static uint64_t TakeSummary(std::atomic<uint64_t>& summary) {
     if (summary.load(std::memory_order_relaxed) == 0) return 0;
     return summary.exchange(0, std::memory_order_acq_rel);
@@ -84,14 +102,17 @@ struct alignas(kCacheLine) HotLine {
   uint64_t TakeArrivals() { return TakeSummary(arrivals); }
   uint64_t TakeAnswers() { return TakeSummary(answers); }
   bool HasAny() const {
-    return (arrivals.load(std::memory_order_seq_cst) | answers.load(std::memory_order_seq_cst)) !=
-           0;
+    return (arrivals.load(std::memory_order_seq_cst) | answers.load(std::memory_order_seq_cst) |
+            express_request.load(std::memory_order_seq_cst) |
+            express_answer.load(std::memory_order_seq_cst)) != 0;
   }
 };
 static_assert(sizeof(HotLine) == kCacheLine);
 static_assert(offsetof(HotLine, arrivals) == 0);
 static_assert(offsetof(HotLine, answers) == 8);
 static_assert(offsetof(HotLine, sleeping) == 16);
+static_assert(offsetof(HotLine, express_request) == 24);
+static_assert(offsetof(HotLine, express_answer) == 32);
 
 // The lowest bit of *bits, which is taken out. *bits is not 0.
 inline unsigned TakeLowestBit(uint64_t* bits) {
@@ -105,6 +126,7 @@ inline unsigned TakeLowestBit(uint64_t* bits) {
 class MailboxReader {
  public:
   explicit MailboxReader(Mailbox* box) : box_(box) {}
+  const Mailbox* box() const { return box_; }
   bool has_taken() const { return bits_ != 0 || words_ != 0; }
   // These words are worth a look, besides those that already are.
   void Look(uint64_t words) { words_ |= words & ((1u << kMailboxWords) - 1); }
@@ -123,6 +145,29 @@ class MailboxReader {
   uint64_t words_ = 0;
   uint64_t bits_ = 0;
   unsigned word_ = 0;
+};
+
+// The receiving end of an express word. What it has given is taken out only when the next is
+// wanted: by then the answer, or the next request, is on its way, and does not wait for the line.
+class ExpressReader {
+ public:
+  explicit ExpressReader(std::atomic<uint64_t>* word) : word_(word) {}
+  // A slot's number, as the word has it, less 1; nothing: there is none.
+  std::optional<uint64_t> Next() {
+    if (Settle()) return std::nullopt;
+    const uint64_t value = word_->load(std::memory_order_acquire);
+    given_ = value != 0;
+    return given_ ? std::optional(value - 1) : std::nullopt;
+  }
+  // Takes out what was given, if anything was: what the word has from now on is news.
+  bool Settle() {
+    if (given_) word_->store(0, std::memory_order_release);
+    return std::exchange(given_, false);
+  }
+
+ private:
+  std::atomic<uint64_t>* word_;
+  bool given_ = false;
 };
 inline constexpr uint64_t kAllWords = (1u << kMailboxWords) - 1;
 

@@ -27,7 +27,8 @@ Port::Port(Segment* segment, PortIndex index, uint32_t incarnation)
       metrics_(&segment->metrics(index)),
       buffers_(PartsOf(*segment), index),
       sender_({&segment->slot(segment->first_slot(index)), segment->geometry().slots_per_port},
-              &record_->answers, &record_->hot, &metrics_->sent) {}
+              &record_->answers, &record_->hot, &metrics_->sent),
+      express_(&record_->hot.express_request) {}
 
 Port::~Port() {
   if (vanished_) {
@@ -64,7 +65,8 @@ void Port::Submit(Request&& request, PortIndex to) {
   sender_.Submit(std::move(request), {.holder = to,
                                       .box = &segment_->mailbox({.to = to, .from = index_}),
                                       .to = &segment_->port(to).hot,
-                                      .summary_bit = index_});
+                                      .summary_bit = index_,
+                                      .express_from = segment_->first_slot(index_) + 1ull});
   Ring(to);
 }
 
@@ -85,8 +87,12 @@ std::optional<Request> Port::Accept() {
     for (int number = reader_.Next(); number >= 0; number = reader_.Next()) {
       if (auto request = TryAccept(static_cast<unsigned>(number))) return request;
     }
-    if (senders_ == 0) senders_ = record_->hot.TakeArrivals();
-    if (senders_ == 0) return std::nullopt;
+    if (senders_ == 0) {
+      // Both have their turn: whoever is taken express does not keep the others waiting.
+      senders_ = TakeArrivals();
+      if (auto request = AcceptExpress()) return request;
+      if (senders_ == 0) return std::nullopt;
+    }
     from_ = static_cast<PortIndex>(TakeLowestBit(&senders_));
     if (from_ >= segment_->geometry().ports) continue;
     reader_ = MailboxReader(&segment_->mailbox({.to = index_, .from = from_}));
@@ -94,14 +100,34 @@ std::optional<Request> Port::Accept() {
   }
 }
 
+// The mailbox that will be read comes while the summary is taken.
+uint64_t Port::TakeArrivals() {
+  uint64_t some = record_->hot.arrivals.load(std::memory_order_relaxed);
+  if (some == 0) return 0;
+  const auto first = static_cast<PortIndex>(TakeLowestBit(&some));
+  if (first < segment_->geometry().ports) {
+    PrefetchForWrite(&segment_->mailbox({.to = index_, .from = first}));
+  }
+  return record_->hot.TakeArrivals();
+}
+
+std::optional<Request> Port::AcceptExpress() {
+  const auto slot = express_.Next();
+  if (!slot || *slot >= segment_->slot_count()) return std::nullopt;
+  from_ = segment_->owner_of(static_cast<SlotIndex>(*slot));
+  return TryAccept(static_cast<unsigned>(*slot - segment_->first_slot(from_)));
+}
+
 std::optional<Request> Port::TryAccept(unsigned number) {
   if (number >= segment_->geometry().slots_per_port) return std::nullopt;
   SlotRecord& slot = segment_->slot(segment_->first_slot(from_) + number);
+  PrefetchForWrite(&slot);
+  const int64_t now = SegmentNowNs();  // While the slot is on its way.
   const SlotWord word = slot.LoadWord();
   // Otherwise the bit is stale. The exchange fails only if reclaim withdraws it at this moment.
   if (word.state != SlotState::kSubmitted || word.holder != index_) return std::nullopt;
   if (!slot.ExchangeWord(word, {SlotState::kAccepted, index_, word.sequence})) return std::nullopt;
-  slot.accepted_after.Store(StampAfter(slot.submitted_ns.Load(), SegmentNowNs()));
+  slot.accepted_after.Store(StampAfter(slot.submitted_ns.Load(), now));
   metrics_->served.Started(slot.op.Load(), slot.buffer_length.Load());
   ++accepted_;
   return Request(this, &slot, static_cast<uint16_t>(number), Request::Role::kReceiver);
@@ -118,20 +144,24 @@ void Port::Answer(SlotRecord& slot, Code code, int64_t result) {
   CHECK(word.state == SlotState::kAccepted && word.holder == index_)
       << "answering a request that this port does not hold";
   const auto index = static_cast<SlotIndex>(&slot - &segment_->slot(0));
-  PortRecord& owner = segment_->port(segment_->owner_of(index));
-  PrefetchForWrite(&owner.answers);
+  const PortIndex to = segment_->owner_of(index);
+  PortRecord& owner = segment_->port(to);
   PrefetchForWrite(&owner.hot);
-  const int64_t now = SegmentNowNs();
+  const uint16_t op = slot.op.Load();
   const int64_t submitted = slot.submitted_ns.Load();
+  const int64_t accepted = NsAfter(submitted, int64_t{slot.accepted_after.Load()} * kStampUnitNs);
+  const int64_t now = SegmentNowNs();
   slot.code.Store(static_cast<uint8_t>(code));
   slot.result.Store(result);
   slot.answered_after.Store(StampAfter(submitted, now));
-  const int64_t accepted = NsAfter(submitted, int64_t{slot.accepted_after.Load()} * kStampUnitNs);
-  metrics_->served.Finished(slot.op.Load(), code != Code::kOk, NsBetween(accepted, now));
-  --accepted_;
   slot.StoreWord({SlotState::kAnswered, index_, word.sequence});
-  PostAnswer(*segment_, index);
-  Ring(segment_->owner_of(index));
+  if (!HotLine::PostExpress(owner.hot.express_answer, index - segment_->first_slot(to) + 1ull)) {
+    PostAnswer(*segment_, index);
+  }
+  Ring(to);
+  // Nobody waits for this.
+  metrics_->served.Finished(op, code != Code::kOk, NsBetween(accepted, now));
+  --accepted_;
 }
 
 std::vector<Request> Port::Replay() {
@@ -154,7 +184,8 @@ std::vector<Request> Port::Replay() {
   return out;
 }
 
-bool Port::HasWork() const {
+bool Port::HasWork() {
+  express_.Settle();
   return reader_.has_taken() || senders_ != 0 || sender_.HasAnswers() || record_->hot.HasAny();
 }
 

@@ -76,7 +76,7 @@ class Port final : public RequestHome {
 
   // --- Waiting.
   // Something may be there to accept or to collect.
-  bool HasWork() const;
+  bool HasWork();
   // For plain threads: spins up to `spin.budget_ns()`, then sleeps up to `timeout_ns` (negative: no
   // limit). True if there is something.
   bool Wait(AdaptiveSpin& spin, int64_t timeout_ns);
@@ -95,6 +95,8 @@ class Port final : public RequestHome {
   void DropAccepted(SlotRecord& slot) override;
   SharedBuffer& BufferOf(unsigned number) override { return sender_.BufferOf(number); }
 
+  uint64_t TakeArrivals();
+  std::optional<Request> AcceptExpress();
   std::optional<Request> TryAccept(unsigned number);
   void Answer(SlotRecord& slot, Code code, int64_t result);
   void Ring(PortIndex port);
@@ -111,6 +113,7 @@ class Port final : public RequestHome {
   uint64_t senders_ = 0;  // Bits of arrivals that were taken and not yet looked at.
   PortIndex from_ = 0;    // The sender that `reader_` reads.
   MailboxReader reader_{nullptr};
+  ExpressReader express_;
   unsigned accepted_ = 0;
   bool defers_ = false;
   uint64_t to_ring_ = 0;  // A bit for each port.

@@ -133,6 +133,7 @@ Result<ReleaseReport> Release(const Segment& segment, PortIndex port) {
     ++report.slots;
   }
   record.hot.answers.store(0, std::memory_order_relaxed);
+  record.hot.express_answer.store(0, std::memory_order_relaxed);
   record.answers.Clear();
   report.blocks = FreeBlocksOf(PartsOf(segment), port);
   ResetTraffic(segment.metrics(port).sent);

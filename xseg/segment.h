@@ -34,7 +34,7 @@
 namespace atl {
 
 inline constexpr uint64_t kSegmentMagic = 0x316D6765536C7441;  // "AtlSegm1".
-inline constexpr uint32_t kSegmentVersion = 1;
+inline constexpr uint32_t kSegmentVersion = 2;
 
 // The first page; zero to its end.
 struct SegmentHeader {

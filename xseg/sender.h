@@ -30,6 +30,8 @@ struct Route {
   Mailbox* box;
   HotLine* to;
   unsigned summary_bit;  // Of `to`; kBitOfWord: the number of the word in `box`.
+  // What the express word says of the sender's first slot; 0: the receiver has no such word.
+  uint64_t express_from = 0;
 };
 
 class Sender {
@@ -45,7 +47,10 @@ class Sender {
   void Submit(Request&& request, const Route& route);
   std::optional<Request> Collect(RequestHome* home);
   // Something may be there to collect.
-  bool HasAnswers() const { return reader_.has_taken() || hot_->answers.load() != 0; }
+  bool HasAnswers() {
+    express_.Settle();
+    return reader_.has_taken() || hot_->answers.load() != 0 || hot_->express_answer.load() != 0;
+  }
 
   void Drop(unsigned number);
   SharedBuffer& BufferOf(unsigned number) { return buffers_[number]; }
@@ -54,10 +59,13 @@ class Sender {
   unsigned capacity() const { return static_cast<unsigned>(slots_.size()); }
 
  private:
+  std::optional<Request> TryCollect(RequestHome* home, unsigned number);
+
   std::span<SlotRecord> slots_;
   HotLine* hot_;
   PortTraffic* metrics_;
   MailboxReader reader_;
+  ExpressReader express_;
   std::array<uint64_t, kMailboxWords> free_{};
   unsigned used_ = 0;
   std::vector<SharedBuffer> buffers_;

@@ -31,14 +31,24 @@ constexpr uint64_t kTrapFlag = 0x100;
 struct World {
   Mailbox box{};
   HotLine hot{};
-  uint64_t slots = 0, bits = 0;  // That the receiver has seen.
+  ExpressReader express{&hot.express_request};
+  uint64_t slots = 0;             // That the receiver has seen,
+  std::atomic<uint64_t> bits{0};  // and which of them it was told of.
 
   World() { Send(kThere); }
   void Send(unsigned slot) {
     box.Post(slot);
     hot.RaiseArrival(slot);
   }
+  // By the express word, if that is free.
+  void SendExpress(unsigned slot) {
+    if (!HotLine::PostExpress(hot.express_request, slot + 1)) return Send(slot);
+    bits |= 1ull << slot;
+  }
   void Take() {
+    for (int i = 0; i < 2; ++i) {
+      if (const auto slot = express.Next()) slots |= 1ull << *slot;
+    }
     bits |= hot.TakeArrivals();
     MailboxReader reader(&box);
     reader.Look(1);
@@ -47,10 +57,11 @@ struct World {
 };
 
 World* intruded;
+void (World::*intrude)(unsigned slot);
 int steps, intrude_at;
 
 void OnTrap(int) {
-  if (++steps == intrude_at) intruded->Send(kIntruders);
+  if (++steps == intrude_at) (intruded->*intrude)(kIntruders);
 }
 
 class MailboxSteps : public testing::Test {
@@ -59,16 +70,19 @@ class MailboxSteps : public testing::Test {
     struct sigaction action{};
     action.sa_handler = OnTrap;
     CHECK(sigaction(SIGTRAP, &action, &before_) == 0);
+    intrude = &World::Send;
   }
   void TearDown() override { sigaction(SIGTRAP, &before_, nullptr); }
 
   // `work` with the intruder after each of its instructions in turn; then the receiver takes what
   // the summary leads it to. `expected`: the slots, besides the intruder's.
   template <typename Work>
-  static void IntrudeEverywhere(Work work, uint64_t expected) {
+  static void IntrudeEverywhere(
+      Work work, uint64_t expected, void (*prepare)(World&) = [](World&) {}) {
     bool was_reached = true;
     for (int at = 1; was_reached; ++at) {
       World world;
+      prepare(world);
       intruded = &world;
       steps = 0;
       intrude_at = at;
@@ -96,6 +110,22 @@ TEST_F(MailboxSteps, AttackS11NothingIsLostToASenderThatInterruptsAnother) {
 TEST_F(MailboxSteps, AttackS11NothingIsLostToASenderThatInterruptsTheReceiver) {
   const auto take = [](World& world) { world.Take(); };
   IntrudeEverywhere(take, 1ull << kThere);
+}
+
+TEST_F(MailboxSteps, NothingIsLostWhereBothWantTheExpressWord) {
+  intrude = &World::SendExpress;
+  const auto send = [](World& world) { world.SendExpress(kOwn); };
+  IntrudeEverywhere(send, 1ull << kThere | 1ull << kOwn);
+}
+
+TEST_F(MailboxSteps, NothingIsLostToWhoWantsTheExpressWordWhileItIsTaken) {
+  intrude = &World::SendExpress;
+  const auto take = [](World& world) {
+    if (const auto slot = world.express.Next()) world.slots |= 1ull << *slot;
+    world.express.Settle();
+  };
+  IntrudeEverywhere(take, 1ull << kThere | 1ull << kOwn,
+                    [](World& world) { world.SendExpress(kOwn); });
 }
 
 }  // namespace

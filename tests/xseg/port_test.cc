@@ -146,6 +146,62 @@ TEST_F(PortTest, AStaleBitIsIgnored) {
   EXPECT_TRUE(client_->Collect());
 }
 
+TEST_F(PortTest, OneRequestAtATimeNeedsNoMailbox) {
+  HotLine& hot = segment_->port(server_->index()).hot;
+  for (int i = 0; i < 5; ++i) {
+    client_->Submit(std::move(*client_->Prepare(1)), server_->index());
+    EXPECT_EQ(hot.arrivals.load(), 0u);
+    auto request = server_->Accept();
+    ASSERT_TRUE(request);
+    EXPECT_FALSE(server_->Accept());
+    server_->Respond(std::move(*request), Code::kOk, i);
+    EXPECT_EQ(segment_->port(client_->index()).hot.answers.load(), 0u);
+    auto answer = client_->Collect();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->result(), i);
+    EXPECT_FALSE(client_->Collect());
+  }
+  EXPECT_FALSE(server_->HasWork());
+  EXPECT_FALSE(client_->HasWork());
+}
+
+TEST_F(PortTest, WhoeverIsTakenExpressKeepsNobodyWaiting) {
+  auto other = ClaimOrDie(*segment_, "other");
+  client_->Submit(std::move(*client_->Prepare(1)), server_->index());
+  other->Submit(std::move(*other->Prepare(2)), server_->index());
+  for (int i = 0; i < 3; ++i) {
+    auto request = server_->Accept();
+    ASSERT_TRUE(request);
+    const int op = request->op();
+    server_->Respond(std::move(*request), Code::kOk, 0);
+    if (op == 2) return;
+    (void)client_->Collect();
+    client_->Submit(std::move(*client_->Prepare(1)), server_->index());
+  }
+  FAIL() << "the other one waits for ever";
+}
+
+TEST_F(PortTest, NonsenseInAnExpressWordIsIgnored) {
+  HotLine& hot = segment_->port(server_->index()).hot;
+  HotLine& back = segment_->port(client_->index()).hot;
+  const uint64_t slots = segment_->slot_count();
+  for (const uint64_t value : {uint64_t{1}, slots, slots + 1, ~uint64_t{0}}) {
+    hot.express_request.store(value);
+    back.express_answer.store(value);
+    EXPECT_FALSE(server_->Accept()) << value;
+    EXPECT_FALSE(client_->Collect()) << value;
+    client_->Submit(std::move(*client_->Prepare(1)), server_->index());
+    auto request = server_->Accept();
+    ASSERT_TRUE(request) << value;
+    server_->Respond(std::move(*request), Code::kOk, 0);
+    EXPECT_TRUE(client_->Collect()) << value;
+    EXPECT_FALSE(server_->Accept()) << value;
+    EXPECT_FALSE(client_->Collect()) << value;
+    EXPECT_EQ(hot.express_request.load(), 0u);
+    EXPECT_EQ(back.express_answer.load(), 0u);
+  }
+}
+
 TEST_F(PortTest, WaitReturnsAtOnceWhenThereIsWorkAndInTimeWhenThereIsNone) {
   AdaptiveSpin spin(1000);
   EXPECT_FALSE(server_->Wait(spin, 2'000'000));

@@ -115,6 +115,7 @@ TEST_F(ReclaimTest, AnAnswerThatWasNotAnnouncedIsAnnouncedAgain) {
   PortRecord& record = segment_->port(client_index_);
   record.answers.Clear();
   record.hot.answers.store(0);
+  record.hot.express_answer.store(0);
   EXPECT_FALSE(client_->Collect());
   Kill(server_);
   EXPECT_EQ(QuarantineKilled(server_index_)->reannounced, 1u);

@@ -98,7 +98,8 @@ TEST(Segment, AttachRefusesAHeaderThatLies) {
   };
   EXPECT_EQ(attach(size, [](SegmentHeader&) {}), Code::kOk);
   EXPECT_EQ(attach(size, [](SegmentHeader& h) { h.magic ^= 1; }), Code::kInvalid);
-  EXPECT_EQ(attach(size, [](SegmentHeader& h) { h.version = 2; }), Code::kUnsupported);
+  EXPECT_EQ(attach(size, [](SegmentHeader& h) { h.version = kSegmentVersion + 1; }),
+            Code::kUnsupported);
   EXPECT_EQ(attach(size, [](SegmentHeader& h) { h.ports = ~0u; }), Code::kInvalid);
   EXPECT_EQ(attach(size, [](SegmentHeader& h) { h.ports += 1; }), Code::kCorrupt);
   EXPECT_EQ(attach(size, [](SegmentHeader& h) { h.area_at += 4096; }), Code::kCorrupt);

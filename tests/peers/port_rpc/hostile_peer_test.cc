@@ -280,9 +280,13 @@ TEST_F(HostilePeerTest, PortsThatServeNothingAnswerOrAreNotReached) {
         const PortIndex store = *Port::Find(segment, kStore);
         segment.mailbox({.to = store, .from = other}).Post(static_cast<unsigned>(i) % 512);
         segment.port(store).hot.RaiseArrival(other);
+        HotLine::PostExpress(segment.port(store).hot.express_request,
+                             static_cast<uint64_t>(i) * 7919);
       }
       segment.port(honest).answers.Post(static_cast<unsigned>(i) % 512);
       segment.port(honest).hot.RaiseAnswer(static_cast<unsigned>(i) % 64);
+      HotLine::PostExpress(segment.port(honest).hot.express_answer,
+                           static_cast<uint64_t>(i) * 7919);
     }
     // To a port that nobody has, and to itself.
     port.Submit(std::move(*port.Prepare(1)), kPeersGeometry.ports - 1);
@@ -294,6 +298,7 @@ TEST_F(HostilePeerTest, PortsThatServeNothingAnswerOrAreNotReached) {
 }
 
 // Each of these is a moment between two writes to the segment (mailbox.h, doorbell.h).
+constexpr int kExpress = 5;
 class DeathOfAPeerTest : public HostilePeerTest, public testing::WithParamInterface<int> {};
 
 TEST_P(DeathOfAPeerTest, InTheMiddleOfASubmitLeavesNothing) {
@@ -309,14 +314,19 @@ TEST_P(DeathOfAPeerTest, InTheMiddleOfASubmitLeavesNothing) {
     const unsigned number = request.number();
     SlotRecord& slot = *request.Release();
     if (moment >= 1) slot.StoreWord({SlotState::kSubmitted, store, slot.LoadWord().sequence});
+    HotLine& hot = segment.port(store).hot;
+    if (moment == kExpress) {
+      HotLine::PostExpress(hot.express_request, segment.first_slot(port.index()) + number + 1);
+      return;
+    }
     if (moment >= 2) segment.mailbox({.to = store, .from = port.index()}).Post(number);
-    if (moment >= 3) segment.port(store).hot.RaiseArrival(port.index());
-    if (moment >= 4) segment.port(store).hot.sleeping.exchange(0);
+    if (moment >= 3) hot.RaiseArrival(port.index());
+    if (moment >= 4) hot.sleeping.exchange(0);
   });
   RoundsUntilDone();
   KillAndReclaim();
 }
-INSTANTIATE_TEST_SUITE_P(Moments, DeathOfAPeerTest, testing::Range(0, 5));
+INSTANTIATE_TEST_SUITE_P(Moments, DeathOfAPeerTest, testing::Range(0, kExpress + 1));
 
 // It dies with what another one has asked of it: that one is told.
 TEST_F(HostilePeerTest, WhoDiesWithRequestsOfOthersAnswersThemByItsEnd) {
