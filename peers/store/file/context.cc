@@ -14,14 +14,26 @@ Status ChangeError(int posix_errno, std::string_view call, const std::string& pa
   return PosixError(posix_errno, call, path);
 }
 
+namespace {
+
+bool IsCached(int fd, ByteRange range, sys::Site site) {
+  constexpr uint64_t kPage = 4 * kKiB;
+  const uint64_t pages = (range.end() + kPage - 1) / kPage - range.offset / kPage;
+  return sys::CountCached(fd, range, site) == static_cast<int64_t>(pages);
+}
+
+}  // namespace
+
 ssize_t WriteCached(int fd, uint64_t offset, ConstSpan data, sys::Site site) {
   data = data.first(std::min(data.size(), kWriteTurn));
+  const bool at_once = data.size() > kCachedWrite && IsCached(fd, {offset, data.size()}, site);
   ssize_t done = 0;
   while (static_cast<size_t>(done) < data.size()) {
     const ConstSpan rest = data.subspan(static_cast<size_t>(done));
     // Up to the next multiple of kCachedWrite, which is where such a folio ends.
     const uint64_t at = offset + static_cast<uint64_t>(done);
-    const size_t piece = std::min<size_t>(rest.size(), kCachedWrite - at % kCachedWrite);
+    const size_t piece =
+        at_once ? rest.size() : std::min<size_t>(rest.size(), kCachedWrite - at % kCachedWrite);
     const ssize_t put = sys::Pwrite(fd, rest.first(piece), at, site);
     if (put < 0 && done == 0) return -errno;
     if (put <= 0) break;

@@ -66,7 +66,8 @@ inline constexpr size_t kInlineWrite = 64 * kKiB;
 
 // A buffered write makes folios of the page cache as large as it is itself, and ext4 goes over all
 // 4 KiB blocks of a folio for each small write to it later: 4 KiB into 1 MiB cost ten times as much
-// as into 16 KiB. So what is written is cut up.
+// as into 16 KiB. So what is written is cut up, unless the pages are there already: then they stay
+// as they are.
 inline constexpr size_t kCachedWrite = 16 * kKiB;
 // Of a long write, how much is written before others have their turn.
 inline constexpr size_t kWriteTurn = 128 * kKiB;

@@ -72,11 +72,18 @@ bool FileView::Look(uint64_t index, Region* region) const {
   return true;
 }
 
+bool FileView::IsTrusted(const Region& region) const {
+  if (region.looked_ms == 0) return false;
+  const int64_t now_ms = CoarseMs(), age_ms = now_ms - region.looked_ms;
+  if (age_ms < kTrustMs) return true;
+  return age_ms < kMostTrustMs && budget_->watch.HasKept(region.looked_ms, now_ms);
+}
+
 FileView::Region* FileView::Find(uint64_t index) {
   const auto [found, is_new] = regions_.try_emplace(index);
   if (is_new) ++budget_->regions;
   Region* region = &found->second;
-  if (region->looked_ms != 0 && CoarseMs() - region->looked_ms < kTrustMs) return region;
+  if (IsTrusted(*region)) return region;
   return Look(index, region) ? region : nullptr;
 }
 

@@ -4,7 +4,10 @@
 //
 // Only what is known to be resident is given out. A page that is not would be read from the disk
 // when it is touched, on the thread that serves everybody. The kernel is asked for regions of 2 MiB
-// at a time, and asked anew after a while; a page that goes in between costs one such read.
+// at a time. What it has said is believed for a second, and for a minute while the page cache gives
+// up nothing at all (page_cache_watch.h): the data of many snapshots lies in many files, a little
+// in each region, and to ask for each region each second took a third of the time. A page that goes
+// in between costs one such read.
 //
 // Nobody of ours touches the bytes but by CopyGuarded: where the file cannot be read, or has become
 // shorter, that is SIGBUS; for a system call it is EFAULT.
@@ -26,6 +29,7 @@
 
 #include "peers/store/file/sys.h"
 #include "xseg/base/bytes.h"
+#include "xseg/base/page_cache_watch.h"
 #include "xseg/base/units.h"
 
 namespace atl {
@@ -38,6 +42,7 @@ struct ViewBudget {
 
   size_t regions = 0;
   uint64_t mapped = 0;
+  PageCacheWatch watch = PageCacheWatch();  // Of all of them, too.
   bool is_spent() const { return regions >= kMostRegions; }
 };
 
@@ -70,6 +75,7 @@ class FileView {
   static constexpr uint64_t kRegion = 2 * kMiB;
   static constexpr uint64_t kPagesOfRegion = kRegion / kPage;
   static constexpr int64_t kTrustMs = 1000;
+  static constexpr int64_t kMostTrustMs = 60'000;
 
   // Up to this a system call saved is worth a first touch.
   static constexpr size_t kShort = 16 * kKiB;
@@ -82,6 +88,7 @@ class FileView {
   FileView(MutSpan mapping, ViewBudget* budget);
   Region* Find(uint64_t index);
   bool IsReadAgain(uint64_t offset, size_t length);
+  bool IsTrusted(const Region& region) const;
   bool Look(uint64_t index, Region* region) const;
   template <typename F>
   bool EachPage(uint64_t offset, size_t length, F visit);

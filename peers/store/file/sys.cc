@@ -168,6 +168,21 @@ void* Map(int fd, uint64_t length, Site site) {
   return mapped;
 }
 
+int64_t CountCached(int fd, ByteRange range, Site site) {
+  // cachestat(2), for which Debian 12 has neither a wrapper nor the structures.
+  constexpr long kCachestat = 451;
+  struct {
+    uint64_t offset, length;
+  } const wanted{range.offset, range.length};
+  struct {
+    uint64_t cached, dirty, in_writeback, evicted, recently_evicted;
+  } found{};
+  const int result =
+      Do({.op = Op::kMap, .site = site, .fd = fd, .offset = range.offset, .length = range.length},
+         [&](uint64_t) { return static_cast<int>(syscall(kCachestat, fd, &wanted, &found, 0)); });
+  return result == 0 ? static_cast<int64_t>(found.cached) : -1;
+}
+
 int Resident(void* mapped, uint64_t length, unsigned char* pages, Site site) {
   return Do({.op = Op::kMap, .site = site, .length = length},
             [&](uint64_t) { return mincore(mapped, length, pages); });

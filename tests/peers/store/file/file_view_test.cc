@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <thread>
 
 #include "tests/peers/store/contract/medium.h"
 #include "tests/peers/store/file/file_store_fixture.h"
@@ -74,6 +77,32 @@ TEST_F(FileViewTest, CopiesWhatItWouldGive) {
   EXPECT_TRUE(std::ranges::equal(out, ConstSpan(data_).subspan(kMiB + 1, out.size())));
   ASSERT_EQ(ftruncate(file_.get(), kMiB), 0);
   EXPECT_FALSE(view->Copy(kMiB + 1, out)) << "it was there a moment ago";
+}
+
+// What is not there any more shows whether the kernel was asked.
+TEST_F(FileViewTest, AsksAgainOnlyIfThePageCacheHasGivenAnythingUp) {
+  const auto longer = std::chrono::milliseconds(PageCacheWatch::kAskMs + 200);
+  const std::string counters = directory_.path() + "/vmstat";
+  const auto say = [&](int count) {
+    std::ofstream(counters) << "pgsteal_file " << count << "\ndrop_pagecache 0\n";
+  };
+  say(0);
+  budget_.watch = PageCacheWatch(counters);
+  const auto early = FileView::Make(file_.get(), &budget_);
+  ASSERT_TRUE(early);
+  EXPECT_FALSE(early->Get(0, 4096).empty());
+  std::this_thread::sleep_for(longer);
+  // From here on it is watched.
+  EXPECT_FALSE(early->Get(0, 4096).empty());
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const auto view = FileView::Make(file_.get(), &budget_);
+  EXPECT_FALSE(view->Get(0, 4096).empty());
+  Forget();
+  std::this_thread::sleep_for(longer);
+  EXPECT_FALSE(view->Get(0, 4096).empty()) << "it was asked, though nothing was given up";
+  say(1);
+  std::this_thread::sleep_for(longer);
+  EXPECT_TRUE(view->Get(0, 4096).empty()) << "it is believed, though something was given up";
 }
 
 TEST_F(FileViewTest, FollowsTheFile) {
