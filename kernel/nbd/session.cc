@@ -26,7 +26,7 @@ Session::Session(const Parts& parts)
     : parts_(parts),
       pool_(&parts.device->buffers(), parts.watch),
       service_(parts.device, &pool_, parts.negotiated, parts.detect_zeroes),
-      received_ns_(parts.executor->BootNs()) {}
+      received_ns_(parts.executor->StampNs()) {}
 
 Task<void> Session::Run() {
   Spawn(Send());
@@ -79,7 +79,7 @@ Task<void> Session::Receive() {
 Task<bool> Session::Begin(const RequestReader::Step& step) {
   const bool refused = step.kind == RequestReader::Step::kRefuse;
   const uint64_t cost = refused ? 0 : CostOf(step.request);
-  while (!HasRoom(cost)) co_await room_;
+  while (!HasRoom(cost) || !portions_.HasRoom(executing_)) co_await room_;
   if (stopping_) co_return false;
   Slot* slot = TakeSlot(step.request, cost);
   if (refused) {
@@ -92,9 +92,9 @@ Task<bool> Session::Begin(const RequestReader::Step& step) {
       ReturnSlot(slot);
       co_return false;
     }
-    slot->started_ns = parts_.executor->BootNs();
+    slot->started_ns = parts_.executor->StampNs();
   }
-  Spawn(Execute(slot));
+  Execute(slot);
   co_return true;
 }
 
@@ -169,11 +169,11 @@ Task<int> Session::ReceiveSoon() {
     co_await parts_.executor->Sleep(pace_.pause_ns());
     got = ReceiveNow();
   }
-  const int64_t spins_until_ns = parts_.executor->BootNs() + pace_.spin_ns();
+  const int64_t spins_until_ns = parts_.executor->StampNs() + pace_.spin_ns();
   while (got == kNothingYet && pace_.spin_ns() > 0 && !stopping_) {
     co_await Yield{};
     got = ReceiveNow();
-    if (got != kNothingYet || parts_.executor->BootNs() > spins_until_ns) {
+    if (got != kNothingYet || parts_.executor->StampNs() > spins_until_ns) {
       pace_.OnSpin(got != kNothingYet);
       break;
     }
@@ -186,7 +186,7 @@ Task<int> Session::ReceiveLate() {
   const MutSpan room = parts_.in->Room();
   CHECK(!room.empty());
   waits_late_ = true;
-  nothing_since_ns_ = in_flight_ == 0 ? parts_.executor->BootNs() : 0;
+  nothing_since_ns_ = in_flight_ == 0 ? parts_.executor->StampNs() : 0;
   const int got = co_await parts_.executor->ring().Recv(parts_.socket, room);
   waits_late_ = false;
   if (got > 0) Received(got);
@@ -220,7 +220,7 @@ int Session::ReceiveNow() {
 }
 
 void Session::Received(int bytes) {
-  received_ns_ = parts_.executor->BootNs();
+  received_ns_ = parts_.executor->StampNs();
   parts_.in->Filled(static_cast<size_t>(bytes));
   moved_bytes_ += static_cast<uint64_t>(bytes);
 }
@@ -231,7 +231,7 @@ Task<bool> Session::ReceivePayload(Slot* slot, ConstSpan first) {
   if (!first.empty()) std::memcpy(rest.data(), first.data(), first.size());
   rest = rest.subspan(first.size());
   if (rest.empty()) co_return true;
-  payload_stall_ns_ = parts_.executor->BootNs();
+  payload_stall_ns_ = parts_.executor->StampNs();
   while (!rest.empty() && !stopping_) {
     auto got = static_cast<int>(recv(parts_.socket, rest.data(), rest.size(), MSG_DONTWAIT));
     if (got < 0) got = co_await parts_.executor->ring().Recv(parts_.socket, rest);
@@ -244,15 +244,22 @@ Task<bool> Session::ReceivePayload(Slot* slot, ConstSpan first) {
   co_return rest.empty();
 }
 
-Task<void> Session::Execute(Slot* slot) {
+void Session::Execute(Slot* slot) {
+  if (executing_++ == 0) portion_began_ns_ = parts_.executor->StampNs();
+  Spawn(Serve(slot));
+}
+
+Task<void> Session::Serve(Slot* slot) {
   const Error error = co_await service_.Execute(slot);
   // A write's bytes are not needed for its reply.
   if (slot->request.type == kCmdWrite) slot->buffer = {};
+  --executing_;
+  ++came_back_;
   Finish(slot, error);
 }
 
 void Session::Count(const Slot* slot, Error error) {
-  const int64_t took_ns = parts_.executor->BootNs() - slot->started_ns;
+  const int64_t took_ns = parts_.executor->StampNs() - slot->started_ns;
   parts_.stats->Count(slot->request.type, slot->request.length, error != kOk, took_ns);
 }
 
@@ -304,7 +311,7 @@ void Session::CopyView(Slot* slot) {
     slot->Clear();
     slot->buffer = {};
     slot->copy = {};
-    Spawn(Execute(slot));
+    Execute(slot);
   }
 }
 
@@ -344,6 +351,9 @@ void Session::Sent(size_t bytes) {
 
 Task<void> Session::Send() {
   while (true) {
+    if (const uint32_t count = std::exchange(came_back_, 0); count > 0) {
+      portions_.OnReplies(count, executing_, parts_.executor->StampNs() - portion_began_ns_);
+    }
     SendNow();
     if (!receiving_ && in_flight_ == 0) break;
     if (broken_ && !queue_.empty()) {
@@ -355,7 +365,7 @@ Task<void> Session::Send() {
       co_await to_send_;
       continue;
     }
-    if (send_stall_ns_ == 0) send_stall_ns_ = parts_.executor->BootNs();
+    if (send_stall_ns_ == 0) send_stall_ns_ = parts_.executor->StampNs();
     msghdr message{};
     message.msg_iov = pieces_.data();
     message.msg_iovlen = queue_.Gather(pieces_);
@@ -403,7 +413,7 @@ void Session::ReturnSlot(Slot* slot) {
   --in_flight_;
   parts_.linger->OnEnd();
   if (in_flight_ == 0 && waits_late_) {
-    nothing_since_ns_ = parts_.executor->BootNs();
+    nothing_since_ns_ = parts_.executor->StampNs();
     lingered_ = pace_.spin_ns() > 0;
     if (lingered_) parts_.linger->Until(nothing_since_ns_ + pace_.spin_ns());
   }

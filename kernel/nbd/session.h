@@ -34,6 +34,7 @@
 #include "kernel/nbd/limits.h"
 #include "kernel/nbd/linger.h"
 #include "kernel/nbd/pace.h"
+#include "kernel/nbd/portions.h"
 #include "kernel/nbd/receive_buffer.h"
 #include "kernel/nbd/reply.h"
 #include "kernel/nbd/service.h"
@@ -102,7 +103,8 @@ class Session final {
   bool HasUnreadReplies() const;
   void Sent(size_t bytes);
   Task<void> Send();
-  Task<void> Execute(Slot* slot);
+  void Execute(Slot* slot);
+  Task<void> Serve(Slot* slot);
   void Count(const Slot* slot, Error error);
   void Finish(Slot* slot, Error error);
   bool HasRoom(uint64_t cost) const;
@@ -119,6 +121,11 @@ class Session final {
   uint32_t in_flight_ = 0;
   uint64_t held_bytes_ = 0;
   Waker room_;
+
+  Portions portions_;
+  uint32_t executing_ = 0;        // With others.
+  uint32_t came_back_ = 0;        // Since the sender ran.
+  int64_t portion_began_ns_ = 0;  // When the first of those that are executing went.
 
   SendQueue queue_;
   std::array<iovec, kMaxSendPieces> pieces_;

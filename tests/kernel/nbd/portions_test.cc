@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel/nbd/portions.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "tests/kernel/nbd/raw_client.h"
+#include "tests/kernel/nbd/server_thread.h"
+
+namespace atl::nbd {
+namespace {
+
+constexpr uint32_t kAll = 128;
+
+Portions Limited() {
+  Portions portions;
+  for (uint32_t i = 0; i < Portions::kSure; ++i) portions.OnReplies(32, 0, 1);
+  EXPECT_TRUE(portions.HasRoom(Portions::kPortion - 1));
+  EXPECT_FALSE(portions.HasRoom(Portions::kPortion));
+  return portions;
+}
+
+TEST(Portions, AreNotMadeBeforeThatIsSure) {
+  Portions portions;
+  for (uint32_t i = 0; i < Portions::kSure; ++i) {
+    EXPECT_TRUE(portions.HasRoom(kAll)) << i;
+    portions.OnReplies(Portions::kPortion, 0, Portions::kSoonNs);
+  }
+  EXPECT_FALSE(portions.HasRoom(kAll));
+}
+
+TEST(Portions, StayAsLongAsTheyComeBackTogether) {
+  Portions portions = Limited();
+  for (int i = 0; i < 1000; ++i) portions.OnReplies(Portions::kPortion, 0, 1);
+  EXPECT_FALSE(portions.HasRoom(kAll));
+}
+
+TEST(Portions, AreGivenUpWhenOneTakesLong) {
+  Portions portions = Limited();
+  portions.OnReplies(Portions::kPortion, 0, Portions::kSoonNs + 1);
+  EXPECT_TRUE(portions.HasRoom(kAll));
+}
+
+TEST(Portions, AreGivenUpWhenTheyComeBackOneByOne) {
+  Portions portions = Limited();
+  portions.OnReplies(1, Portions::kPortion - 1, 1);
+  EXPECT_TRUE(portions.HasRoom(kAll));
+}
+
+TEST(Portions, AFewRequestsSayNothing) {
+  Portions portions;
+  for (int i = 0; i < 1000; ++i) portions.OnReplies(Portions::kPortion - 1, 0, 1);
+  EXPECT_TRUE(portions.HasRoom(kAll));
+  portions = Limited();
+  for (int i = 0; i < 1000; ++i) portions.OnReplies(1, 0, 1);
+  EXPECT_FALSE(portions.HasRoom(kAll)) << "nor that it has changed";
+}
+
+// A device that answers all reads it has at the same moment.
+class PortionsOfASession : public testing::Test {
+ protected:
+  static constexpr size_t kReads = 2 * Portions::kPortion;
+  static constexpr size_t kReplyBytes = 20 + 8 + 512;  // A structured one.
+  using Sizes = std::vector<size_t>;
+
+  PortionsOfASession() {
+    server_.Run([this](ServerWorld world) {
+      world.atoll->Add("v", kMiB)->Write(0, Bytes(kMiB, std::byte{1}));
+      world.atoll->behaviour.delay_ns = [this, env = world.executor](std::string_view what) {
+        return what == "read" ? Answered(env->BootNs()) : int64_t{0};
+      };
+      return 0;
+    });
+    EXPECT_TRUE(client_.Open("v"));
+  }
+  ~PortionsOfASession() override { client_.Close(); }
+
+  void TakeSoLong(int64_t pause_ns) {
+    server_.Run([this, pause_ns](ServerWorld) { return pause_ns_ = pause_ns; });
+  }
+  // What one message with reads came to the device as.
+  Sizes Read() {
+    Script script;
+    for (size_t i = 0; i < kReads; ++i) {
+      script.Request({.cookie = i, .offset = i * 512, .length = 512});
+    }
+    EXPECT_TRUE(client_.Say(script));
+    EXPECT_EQ(client_.Hear(kReads * kReplyBytes).size(), kReads * kReplyBytes);
+    return server_.Run([this](ServerWorld) { return std::exchange(sizes_, {}); });
+  }
+
+ private:
+  int64_t Answered(int64_t now_ns) {
+    if (now_ns >= answers_at_ns_) {
+      answers_at_ns_ = now_ns + pause_ns_;
+      sizes_.push_back(0);
+    }
+    ++sizes_.back();
+    return answers_at_ns_ - now_ns;
+  }
+
+  int64_t pause_ns_ = 50 * kMicrosecond;
+  int64_t answers_at_ns_ = 0;
+  Sizes sizes_;
+  ServerThread server_;
+  RawClient client_{server_.socket()};
+};
+
+TEST_F(PortionsOfASession, AreMadeOfWhatIsAnsweredSoonAndNotOfWhatTakesLong) {
+  const Sizes portions{Portions::kPortion, Portions::kPortion}, all{kReads};
+  // A machine that has something else to do takes its time.
+  Sizes sizes;
+  for (int i = 0; i < 20'000 && sizes != portions; ++i) sizes = Read();
+  EXPECT_EQ(sizes, portions);
+  TakeSoLong(20 * kMillisecond);
+  (void)Read();
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Read(), all);
+}
+
+}  // namespace
+}  // namespace atl::nbd
