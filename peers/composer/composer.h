@@ -77,6 +77,8 @@ class Composer {
 
   // Everything acknowledged before it is in what is pinned, everything after is not.
   Task<Status> Pin(PinChange change);
+  // As much of that as can be done ahead, so that Pin has little to do. Where it fails, Pin will.
+  Task<void> PrepareToPin(PinChange change);
   // Waits for those who are inside, flushes and closes the map. Who waits on his way in, or comes
   // later, is told kUnavailable. The last call; nobody is inside any more when it ends.
   Task<Status> Close();

@@ -7,6 +7,14 @@
 #include "xseg/base/planted.h"
 
 namespace atl {
+namespace {
+
+Task<void> MakeBlob(Store* store, BlobId blob, Status* made) {
+  *made = co_await store->Adopt(blob, 0);
+  if (made->ok()) *made = co_await store->Sync(blob);
+}
+
+}  // namespace
 
 bool VolumeMap::wants_pin() const {
   return journal_->position() >= kPinJournalBytes ||
@@ -76,10 +84,14 @@ Task<Status> VolumeMap::MakeNext(bool new_epoch, uint32_t ahead) {
                .slot = slot,
                .layer = std::move(layer),
                .new_blob = new_epoch};
-  if (new_epoch) CO_RETURN_IF_ERROR(co_await store.Adopt(blob, 0));
-  if (new_epoch) CO_RETURN_IF_ERROR(co_await store.Sync(blob));
-  CO_RETURN_IF_ERROR(co_await journal->Create());
-  CO_RETURN_IF_ERROR(co_await store.SyncLog(log));
+  Status blob_made;
+  TaskGroup beside;
+  if (new_epoch) beside.Run(MakeBlob(&store, blob, &blob_made));
+  Status log_made = co_await journal->Create();
+  if (log_made.ok()) log_made = co_await store.SyncLog(log);
+  co_await beside.Join();
+  CO_RETURN_IF_ERROR(blob_made);
+  CO_RETURN_IF_ERROR(log_made);
   next_->made = true;
   co_return OkStatus();
 }

@@ -121,8 +121,6 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   CO_RETURN_IF_ERROR(use->CheckAlive());
   Composer& composer = use->composer();
   const Header& header = composer.map().header();
-  CO_RETURN_IF_ERROR(
-      co_await names_.Claim(header.name_space, spec.name, spec.uuid, store.info().uuid));
   PendingOperation pending;
   pending.kind = PendingKind::kSnapshot;
   pending.uuid = spec.uuid;
@@ -130,6 +128,13 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   pending.time_ns = env_->WallNs();
   PinChange change;
   change.snapshot = pending;
+  // What the pin needs is made durable beside the name.
+  TaskGroup beside;
+  beside.Run(composer.PrepareToPin(change));
+  const Status claimed =
+      co_await names_.Claim(header.name_space, spec.name, spec.uuid, store.info().uuid);
+  co_await beside.Join();
+  CO_RETURN_IF_ERROR(claimed);
   Status status = co_await composer.Pin(change);
   const Header volume_header = composer.map().header();
   const bool committed = volume_header.pending && volume_header.pending->uuid == spec.uuid;
