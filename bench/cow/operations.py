@@ -3,7 +3,8 @@
 
 Ours in the engine, which is core_bench in one process, with all its syncs, with nothing dirty; and
 as `atoll`, a process that asks the node. qemu-img's overlay is both a snapshot and a clone; its time
-is that of the process, and it syncs nothing.
+is that of the process, and it syncs nothing. What durability costs at least is shown by one small file
+that is written, synced, given its name, and its directory synced.
 """
 import json
 import os
@@ -22,9 +23,10 @@ SIZES = {"1 GiB": GIB, "64 TiB": 64 * TIB}
 ENGINE_ROUNDS = 5  # Of which a sample is the median, and so are these.
 PROCESS_ROUNDS = 5
 ENGINE, CLI, QEMU_IMG = "atoll", "atoll CLI", "qemu-img create -b"
+ONE_FILE = "one durable file"
 # At most so many milliseconds, whatever the size.
 LIMITS = {"snapshot": 0.5, "clone": 0.5}
-# qemu-img makes the first two with the same command, and has nothing like the others.
+# qemu-img makes these two with the same command, and has nothing like the others.
 COMPARED = ("snapshot", "clone")
 OPERATIONS = (*COMPARED, "remove snapshot", "remove clone")
 
@@ -114,6 +116,27 @@ class _Overlays:
                 for size, list_ in times.items() for operation in COMPARED}
 
 
+def _one_durable_file(folder):
+    os.makedirs(folder, exist_ok=True)
+    times = []
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for number in range(PROCESS_ROUNDS):
+            path = os.path.join(folder, str(number))
+            began = time.perf_counter()
+            with open(path + ".new", "wb", buffering=0) as file:
+                file.write(b"\xa5" * 800)
+                os.fsync(file.fileno())
+            os.rename(path + ".new", path)
+            os.fsync(directory)
+            times.append((time.perf_counter() - began) * 1000)
+            os.unlink(path)
+    finally:
+        os.close(directory)
+    sample = {"ms": statistics.median(times)}
+    return {(operation, size): sample for operation in COMPARED for size in SIZES}
+
+
 def run(options, report):
     wanted = [(operation, size) for operation in OPERATIONS for size in SIZES
               if options.match in _name(operation, size)]
@@ -121,7 +144,9 @@ def run(options, report):
         return
     commands = _Commands(os.path.join(options.folder, "commands"))
     try:
-        measures = {ENGINE: lambda: _engine(options.folder), CLI: commands.sample}
+        bare = os.path.join(options.folder, "bare")
+        measures = {ENGINE: lambda: _engine(options.folder), CLI: commands.sample,
+                    ONE_FILE: lambda: _one_durable_file(bare)}
         if servers.QemuQcow2.missing():
             print(f"not installed, so not measured: {QEMU_IMG}")
         elif not options.peers or servers.QemuQcow2.name in options.peers:

@@ -20,7 +20,8 @@
 namespace atl::nbdblast {
 namespace {
 
-constexpr size_t kReceiveBytes = 4 * kMiB;
+// What the processor's caches hold.
+constexpr size_t kReceiveBytes = kMiB;
 constexpr uint32_t kMaxDepth = 4096;
 
 int64_t NowNs() {
