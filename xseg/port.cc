@@ -45,6 +45,9 @@ void Port::LeaveBuffers() {
 
 void Port::Close() {
   RingDeferred();
+  // Whoever has the port next finds nothing that was given out already.
+  express_.Settle();
+  sender_.Settle();
   if (sender_.used() != 0 || accepted_ != 0 || buffers_.in_use() != 0) {
     LeaveBuffers();
     MarkQuarantined(*segment_, index_);

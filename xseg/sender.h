@@ -46,6 +46,8 @@ class Sender {
   // It is in the receiver's mailbox afterwards; to ring its bell is the caller's.
   void Submit(Request&& request, const Route& route);
   std::optional<Request> Collect(RequestHome* home);
+  // What was collected is taken out of the express word.
+  void Settle() { express_.Settle(); }
   // Something may be there to collect.
   bool HasAnswers() {
     express_.Settle();

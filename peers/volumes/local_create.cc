@@ -128,9 +128,11 @@ Task<Result<ResourceInfo>> LocalAtoll::Snapshot(SnapshotSpec spec) {
   pending.time_ns = env_->WallNs();
   PinChange change;
   change.snapshot = pending;
-  // What the pin needs is made durable beside the name.
+  // What the pin needs is made durable beside the name, unless another has that already.
+  const auto taken =
+      co_await names_.IsTaken(header.name_space, spec.name, spec.uuid, ReadFor::kLook);
   TaskGroup beside;
-  beside.Run(composer.PrepareToPin(change));
+  if (taken.ok() && !*taken) beside.Run(composer.PrepareToPin(change));
   const Status claimed =
       co_await names_.Claim(header.name_space, spec.name, spec.uuid, store.info().uuid);
   co_await beside.Join();

@@ -29,8 +29,8 @@ Header Tombstone(const NameRecord& record, int64_t now_ns) {
   return header;
 }
 
-Task<Result<Names::Entry>> Names::Read(RecordKey key) {
-  auto record = co_await stores_->catalog().GetRecord(key, ReadFor::kAct);
+Task<Result<Names::Entry>> Names::Read(RecordKey key, ReadFor purpose) {
+  auto record = co_await stores_->catalog().GetRecord(key, purpose);
   if (record.code() == Code::kNotFound) co_return Entry{};
   if (!record.ok()) co_return record.status();
   auto decoded = DecodeNameRecord(record->payload, key);
@@ -120,8 +120,8 @@ Task<Result<bool>> Names::PointsTo(Uuid name_space, std::string name, Uuid uuid)
   co_return entry.version != 0 && entry.record.uuid == uuid;
 }
 
-Task<Result<bool>> Names::IsTaken(Uuid name_space, std::string name, Uuid uuid) {
-  CO_ASSIGN_OR_RETURN(const Entry entry, co_await Read(NameKey(name_space, name)));
+Task<Result<bool>> Names::IsTaken(Uuid name_space, std::string name, Uuid uuid, ReadFor purpose) {
+  CO_ASSIGN_OR_RETURN(const Entry entry, co_await Read(NameKey(name_space, name), purpose));
   co_return entry.version != 0 && entry.record.uuid != uuid;
 }
 

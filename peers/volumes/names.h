@@ -49,7 +49,8 @@ class Names {
   // Whether the record points to `uuid`: looked at again once its header is there.
   Task<Result<bool>> PointsTo(Uuid name_space, std::string name, Uuid uuid);
   // Whether the record points to another: then a header with that name never counted.
-  Task<Result<bool>> IsTaken(Uuid name_space, std::string name, Uuid uuid);
+  Task<Result<bool>> IsTaken(Uuid name_space, std::string name, Uuid uuid,
+                             ReadFor purpose = ReadFor::kAct);
   // Removes a record that does not count, once it never can. kExists if it counts, kConflict if it
   // has changed meanwhile.
   Task<Status> Discard(RecordKey key);
@@ -61,7 +62,7 @@ class Names {
     NameRecord record;
     uint64_t version = 0;  // 0: absent.
   };
-  Task<Result<Entry>> Read(RecordKey key);
+  Task<Result<Entry>> Read(RecordKey key, ReadFor purpose = ReadFor::kAct);
   // Ok: the record does not count and never will. kExists: it counts.
   Task<Status> TakeOver(NameRecord record);
 

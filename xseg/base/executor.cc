@@ -146,12 +146,18 @@ void Executor::Turn() {
     last_ring_ns_ = now_ns;
     worked |= PollAll();
     // Sleeping submits and reaps as well: with nothing else to look at, that is one system call.
-    const bool sleeps_next = pollers_.empty() && options_.spin_ns == 0 && !scheduler().has_ready();
+    const bool polls =
+        options_.spin_ns > 0 || (options_.polls_files && ring_.files_in_flight() > 0);
+    const bool sleeps_next = pollers_.empty() && !polls && !scheduler().has_ready();
     if (!sleeps_next) worked |= ring_.SubmitAndReap() > 0;
   }
   if (worked || scheduler().has_ready()) {
     if (options_.spin_ns > 0) last_work_ns_ = now_ns;
-    if (std::exchange(files_awaited_since_ns_, 0) != 0) file_patience_halved_ = 0;
+    // Other work says nothing of the disk.
+    if (files_awaited_since_ns_ != 0 && ring_.files_done() != files_done_then_) {
+      files_awaited_since_ns_ = 0;
+      file_patience_halved_ = 0;
+    }
     return;
   }
   if (AwaitsFiles()) return;
@@ -167,7 +173,10 @@ int64_t Executor::FilePatienceNs() const {
 bool Executor::AwaitsFiles() {
   if (file_patience_halved_ >= kNoPatience || ring_.files_in_flight() == 0) return false;
   const int64_t now_ns = BootNs();
-  if (files_awaited_since_ns_ == 0) files_awaited_since_ns_ = now_ns;
+  if (files_awaited_since_ns_ == 0) {
+    files_awaited_since_ns_ = now_ns;
+    files_done_then_ = ring_.files_done();
+  }
   if (now_ns - files_awaited_since_ns_ < FilePatienceNs() >> file_patience_halved_) return true;
   files_awaited_since_ns_ = 0;
   ++file_patience_halved_;
@@ -181,8 +190,11 @@ void Executor::SleepUntilWork() {
     const auto deadline = scheduler().next_deadline_ns();
     const bool for_files = options_.polls_files && ring_.files_in_flight() > 0;
     const int64_t from_ns = for_files ? BootNs() : 0, patience_ns = FilePatienceNs();
+    const uint64_t done = ring_.files_done();
     ring_.SubmitAndWait(deadline ? std::max<int64_t>(*deadline - BootNs(), 0) : -1);
-    if (for_files && BootNs() - from_ns <= patience_ns) file_patience_halved_ = 0;
+    if (for_files && ring_.files_done() != done && BootNs() - from_ns <= patience_ns) {
+      file_patience_halved_ = 0;
+    }
   }
   for (Poller* poller : pollers_) poller->Woken();
 }

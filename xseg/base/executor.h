@@ -130,6 +130,7 @@ class Executor final : public Env {
   int64_t last_work_ns_ = 0;
   unsigned file_patience_halved_ = kNoPatience;  // How often.
   int64_t files_awaited_since_ns_ = 0;           // 0: they are not.
+  uint64_t files_done_then_ = 0;
   int turns_without_ring_ = 0;
   int64_t last_ring_ns_ = 0;
   std::vector<std::unique_ptr<Doorbell>> doorbells_;

@@ -54,6 +54,7 @@ class IoRing {
     void OnComplete(int result, uint32_t) override {
       result_ = result;
       ring_->files_in_flight_ -= of_file_;
+      ring_->files_done_ += of_file_;
       Scheduler::Current().Post(handle_);
     }
 
@@ -128,6 +129,8 @@ class IoRing {
 
   // Reads and writes of files.
   uint64_t files_in_flight() const { return files_in_flight_; }
+  // How many have ended, ever.
+  uint64_t files_done() const { return files_done_; }
   bool has_unsubmitted() { return io_uring_sq_ready(&ring_) > 0; }
   // Hands prepared entries to the kernel and delivers what is complete; returns how many that was.
   size_t SubmitAndReap();
@@ -149,6 +152,7 @@ class IoRing {
 
   io_uring ring_;
   uint64_t files_in_flight_ = 0;
+  uint64_t files_done_ = 0;
 };
 
 }  // namespace atl

@@ -66,7 +66,7 @@ int64_t ReadAnew() {
   Reading now = ReadBoth();
   const int64_t took_ns = now.ns - measured_from.ns;
   const uint64_t took_ticks = now.ticks - measured_from.ticks;
-  if (measured_from.ns == 0 || took_ns > kMostMeasuredNs || now.ticks < measured_from.ticks) {
+  if (measured_from.ns == 0 || took_ns > kMostMeasuredNs || now.ticks <= measured_from.ticks) {
     measured_from = now;
   } else if (took_ns >= kLeastMeasuredNs) {
     const auto rate =

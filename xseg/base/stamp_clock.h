@@ -7,8 +7,9 @@
 // all CPUs, and never stops), it is counted on from the last reading by that counter, for a
 // millisecond at most: a request is stamped several times on its way, and the kernel's clock costs
 // three times as much. It is off by what the kernel's clock is steered by meanwhile, half a
-// microsecond at most, and for a millisecond it does not know that the host has slept: so it is
-// for measuring, and not for leases.
+// microsecond at most (more where the host stopped this CPU just when the rate was measured), and
+// for a millisecond it does not know that the host has slept: so it is for measuring, and not for
+// leases.
 //
 // Threads: any.
 #pragma once

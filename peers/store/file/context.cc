@@ -2,8 +2,10 @@
 #include "peers/store/file/context.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -17,9 +19,13 @@ Status ChangeError(int posix_errno, std::string_view call, const std::string& pa
 namespace {
 
 bool IsCached(int fd, ByteRange range, sys::Site site) {
-  constexpr uint64_t kPage = 4 * kKiB;
-  const uint64_t pages = (range.end() + kPage - 1) / kPage - range.offset / kPage;
-  return sys::CountCached(fd, range, site) == static_cast<int64_t>(pages);
+  static const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  static std::atomic<bool> can_tell = true;
+  if (!can_tell.load(std::memory_order_relaxed)) return false;
+  const int64_t cached = sys::CountCached(fd, range, site);
+  if (cached < 0 && errno == ENOSYS) can_tell.store(false, std::memory_order_relaxed);
+  const uint64_t pages = (range.end() + page - 1) / page - range.offset / page;
+  return cached == static_cast<int64_t>(pages);
 }
 
 }  // namespace

@@ -136,9 +136,9 @@ ssize_t Pread(int fd, MutSpan out, uint64_t offset, Site site = Site::current())
 ssize_t PreadCached(int fd, MutSpan out, uint64_t offset, Site site = Site::current());
 // The file, for reading, shared; MAP_FAILED if that cannot be.
 void* Map(int fd, uint64_t length, Site site = Site::current());
-// Which pages of what is mapped are in memory: the lowest bit of each byte.
 // How many pages of the range the page cache has; -1 also where the kernel cannot say (before 6.5).
 int64_t CountCached(int fd, ByteRange range, Site site = Site::current());
+// Which pages of what is mapped are in memory: the lowest bit of each byte.
 int Resident(void* mapped, uint64_t length, unsigned char* pages, Site site = Site::current());
 off_t Lseek(int fd, uint64_t offset, int whence, Site site = Site::current());
 int Fiemap(int fd, fiemap* map, Site site = Site::current());

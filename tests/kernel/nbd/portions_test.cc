@@ -66,7 +66,7 @@ class PortionsOfASession : public testing::Test {
 
   PortionsOfASession() {
     server_.Run([this](ServerWorld world) {
-      world.atoll->Add("v", kMiB)->Write(0, Bytes(kMiB, std::byte{1}));
+      world.atoll->Add("v", 16 * kMiB)->Write(0, Bytes(kMiB, std::byte{1}));
       world.atoll->behaviour.delay_ns = [this, env = world.executor](std::string_view what) {
         return what == "read" ? Answered(env->BootNs()) : int64_t{0};
       };
@@ -79,6 +79,13 @@ class PortionsOfASession : public testing::Test {
   void TakeSoLong(int64_t pause_ns) {
     server_.Run([this, pause_ns](ServerWorld) { return pause_ns_ = pause_ns; });
   }
+  void LimitToPortions() {
+    const Sizes portions{Portions::kPortion, Portions::kPortion};
+    // A machine that has something else to do takes its time.
+    Sizes sizes;
+    for (int i = 0; i < 20'000 && sizes != portions; ++i) sizes = Read();
+    EXPECT_EQ(sizes, portions);
+  }
   // What one message with reads came to the device as.
   Sizes Read() {
     Script script;
@@ -89,6 +96,8 @@ class PortionsOfASession : public testing::Test {
     EXPECT_EQ(client_.Hear(kReads * kReplyBytes).size(), kReads * kReplyBytes);
     return server_.Run([this](ServerWorld) { return std::exchange(sizes_, {}); });
   }
+
+  RawClient& client() { return client_; }
 
  private:
   int64_t Answered(int64_t now_ns) {
@@ -108,14 +117,26 @@ class PortionsOfASession : public testing::Test {
 };
 
 TEST_F(PortionsOfASession, AreMadeOfWhatIsAnsweredSoonAndNotOfWhatTakesLong) {
-  const Sizes portions{Portions::kPortion, Portions::kPortion}, all{kReads};
-  // A machine that has something else to do takes its time.
-  Sizes sizes;
-  for (int i = 0; i < 20'000 && sizes != portions; ++i) sizes = Read();
-  EXPECT_EQ(sizes, portions);
+  const Sizes all{kReads};
+  LimitToPortions();
   TakeSoLong(20 * kMillisecond);
   (void)Read();
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Read(), all);
+}
+
+// More replies than the socket takes, and a payload behind them.
+TEST_F(PortionsOfASession, DoNotStopWhoReadsOnlyOnceItHasSentAll) {
+  constexpr size_t kLongReads = 100, kLong = 64 * kKiB, kPayload = 8 * kMiB;
+  LimitToPortions();
+  Script script;
+  for (size_t i = 0; i < kLongReads; ++i) script.Request({.cookie = i, .length = kLong});
+  script.Request({.type = 1, .cookie = kLongReads, .offset = kMiB, .length = kPayload});
+  script.Fill(kPayload, 'b');
+  const timeval patience{.tv_sec = 20, .tv_usec = 0};
+  ASSERT_EQ(setsockopt(client().fd(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)), 0);
+  ASSERT_TRUE(client().Say(script)) << "the session reads no more";
+  const size_t replies = kLongReads * (20 + 8 + kLong) + 16;
+  EXPECT_EQ(client().Hear(replies).size(), replies);
 }
 
 }  // namespace

@@ -8,9 +8,12 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <memory>
 #include <thread>
+#include <vector>
 
 #include "xseg/base/fd.h"
+#include "xseg/base/sync.h"
 
 namespace atl {
 namespace {
@@ -74,6 +77,33 @@ TEST(ExecutorThatPollsFiles, SleepsWhereThatTakesLong) {
   const int64_t before_ns = ThreadCpuNs();
   EXPECT_EQ(executor.RunUntilDone(ReadAll(&executor, file.fd(), 20)), 190);
   EXPECT_LT(ThreadCpuNs() - before_ns, 100 * kMillisecond) << "of 400 ms";
+}
+
+// What else is going on does not make it believe that the disk is fast.
+TEST(ExecutorThatPollsFiles, SleepsWhereManyTakeLongBesideOtherWork) {
+  constexpr int kFiles = 10, kBytes = 10;
+  Executor executor(Executor::Options{.polls_files = true});
+  std::vector<std::unique_ptr<SlowFile>> files;
+  for (int i = 0; i < kFiles; ++i) {
+    files.push_back(std::make_unique<SlowFile>(kBytes, microseconds(30'000)));
+  }
+  int left = kFiles;
+  const auto read = [&](int fd) -> Task<void> {
+    for (int i = 0; i < kBytes; ++i) {
+      std::byte byte{};
+      EXPECT_EQ(co_await executor.ring().Read(fd, {&byte, 1}, 0), 1);
+    }
+    --left;
+  };
+  const auto tick = [&]() -> Task<void> {
+    TaskGroup group;
+    for (const auto& file : files) group.Run(read(file->fd()));
+    while (left > 0) co_await executor.Sleep(500 * kMicrosecond);
+    co_await group.Join();
+  };
+  const int64_t before_ns = ThreadCpuNs(), began_ns = executor.BootNs();
+  executor.RunUntilDone(tick());
+  EXPECT_LT(ThreadCpuNs() - before_ns, (executor.BootNs() - began_ns) / 2);
 }
 
 }  // namespace
