@@ -26,7 +26,7 @@ namespace atl::nbd {
 
 class Pace {
  public:
-  static constexpr int64_t kMostSpinNs = 50 * kMicrosecond;
+  static constexpr int64_t kMostSpinNs = 100 * kMicrosecond;
   static constexpr int64_t kLeastSpinNs = 4 * kMicrosecond;
   static constexpr int64_t kMostPauseNs = 100 * kMicrosecond;
   static constexpr int64_t kLeastPauseNs = 10 * kMicrosecond;

@@ -256,8 +256,8 @@ Task<void> Session::Serve(Slot* slot) {
   --executing_;
   ++came_back_;
   Finish(slot, error);
-  // Also where the reply has to wait for the socket: the client may read only once it has sent all.
-  room_.Wake();
+  // The next portion does not wait for the socket: the client may read only once it has sent all.
+  if (executing_ == 0) room_.Wake();
 }
 
 void Session::Count(const Slot* slot, Error error) {
