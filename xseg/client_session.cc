@@ -9,8 +9,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "xseg/base/stamp_clock.h"
 #include "xseg/client_greeting.h"
-#include "xseg/clock.h"
 #include "xseg/doorbell.h"
 #include "xseg/request.h"
 
@@ -134,7 +134,7 @@ Status ClientSession::Judge(const SlotRecord& slot, Copy* copy) const {
   copy->argument_bytes = slot.argument_bytes.Load();
   copy->trace = slot.trace.Load();
   copy->buffer = {slot.buffer_offset.Load(), slot.buffer_length.Load()};
-  copy->accepted_ns = SegmentNowNs();
+  copy->accepted_ns = StampNowNs();
   copy->submitted_ns = slot.submitted_ns.Load();
   if (word.state != SlotState::kSubmitted) return Misbehaved("a slot is not submitted");
   if (copy->submitted_ns < 0 || copy->submitted_ns > copy->accepted_ns) {
@@ -172,7 +172,7 @@ void ClientSession::Answer(unsigned number, Code code, int64_t result, ConstSpan
   slot.argument_bytes.Store(static_cast<uint16_t>(answer.size()));
   slot.code.Store(static_cast<uint8_t>(code));
   slot.result.Store(result);
-  const int64_t now = SegmentNowNs();
+  const int64_t now = StampNowNs();
   slot.accepted_after.Store(StampAfter(copy.submitted_ns, copy.accepted_ns));
   slot.answered_after.Store(StampAfter(copy.submitted_ns, now));
   if (options_.metrics != nullptr) {

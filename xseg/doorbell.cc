@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "xseg/clock.h"
+#include "xseg/base/stamp_clock.h"
 
 namespace atl {
 namespace {
@@ -46,13 +46,13 @@ inline void Pause() {
 
 bool SpinUntilAny(const HotLine& line, int64_t budget_ns) {
   constexpr int kLooksPerClock = 64;
-  const int64_t start = SegmentNowNs();
+  const int64_t start = StampNowNs();
   do {
     for (int i = 0; i < kLooksPerClock; ++i) {
       if (line.HasAny()) return true;
       Pause();
     }
-  } while (SegmentNowNs() - start < budget_ns);
+  } while (StampNowNs() - start < budget_ns);
   return false;
 }
 
@@ -100,9 +100,9 @@ bool WaitOnFutex(HotLine& line, AdaptiveSpin& spin, int64_t timeout_ns) {
     }
     spin.Wasted();
   }
-  const int64_t deadline = timeout_ns < 0 ? -1 : SegmentNowNs() + timeout_ns;
+  const int64_t deadline = timeout_ns < 0 ? -1 : StampNowNs() + timeout_ns;
   while (true) {
-    const int64_t left = deadline < 0 ? -1 : deadline - SegmentNowNs();
+    const int64_t left = deadline < 0 ? -1 : deadline - StampNowNs();
     if (deadline >= 0 && left <= 0) return line.HasAny();
     if (!AnnounceSleep(line, Sleep::kFutex)) return true;
     FutexWait(line.sleeping, static_cast<uint32_t>(Sleep::kFutex), left);

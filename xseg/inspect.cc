@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "xseg/base/stamp_clock.h"
 #include "xseg/block_pool.h"
-#include "xseg/clock.h"
 #include "xseg/doorbell.h"
 
 namespace atl {
@@ -131,7 +131,7 @@ SegmentReport Inspect(const Segment& segment, const InspectOptions& options) {
   report.uuid = segment.uuid();
   report.geometry = segment.geometry();
   report.total_bytes = segment.layout().total_bytes;
-  Walk walk{segment, options, SegmentNowNs(), {}, &report};
+  Walk walk{segment, options, StampNowNs(), {}, &report};
   for (PortIndex i = 0; i < segment.geometry().ports; ++i) {
     walk.ports.push_back(ReportPort(segment, i, options, walk.now_ns));
   }

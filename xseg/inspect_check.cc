@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include "xseg/base/stamp_clock.h"
 #include "xseg/block_pool.h"
-#include "xseg/clock.h"
 #include "xseg/doorbell.h"
 #include "xseg/inspect.h"
 
@@ -12,7 +12,7 @@ namespace {
 class Checker {
  public:
   Checker(const Segment& segment, const InspectOptions& options)
-      : segment_(segment), options_(options), now_ns_(SegmentNowNs()) {}
+      : segment_(segment), options_(options), now_ns_(StampNowNs()) {}
 
   std::vector<std::string> Run() {
     for (PortIndex i = 0; i < segment_.geometry().ports; ++i) CheckPort(i);

@@ -5,8 +5,9 @@
 
 #include <utility>
 
-#include "xseg/clock.h"
+#include "xseg/base/stamp_clock.h"
 #include "xseg/port_claim.h"
+#include "xseg/stamps.h"
 
 namespace atl {
 
@@ -125,7 +126,7 @@ std::optional<Request> Port::TryAccept(unsigned number) {
   if (number >= segment_->geometry().slots_per_port) return std::nullopt;
   SlotRecord& slot = segment_->slot(segment_->first_slot(from_) + number);
   PrefetchForWrite(&slot);
-  const int64_t now = SegmentNowNs();  // While the slot is on its way.
+  const int64_t now = StampNowNs();  // While the slot is on its way.
   const SlotWord word = slot.LoadWord();
   // Otherwise the bit is stale. The exchange fails only if reclaim withdraws it at this moment.
   if (word.state != SlotState::kSubmitted || word.holder != index_) return std::nullopt;
@@ -153,7 +154,7 @@ void Port::Answer(SlotRecord& slot, Code code, int64_t result) {
   const uint16_t op = slot.op.Load();
   const int64_t submitted = slot.submitted_ns.Load();
   const int64_t accepted = NsAfter(submitted, int64_t{slot.accepted_after.Load()} * kStampUnitNs);
-  const int64_t now = SegmentNowNs();
+  const int64_t now = StampNowNs();
   slot.code.Store(static_cast<uint8_t>(code));
   slot.result.Store(result);
   slot.answered_after.Store(StampAfter(submitted, now));

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "xseg/clock.h"
+#include "xseg/base/stamp_clock.h"
 #include "xseg/doorbell.h"
 
 namespace atl {
@@ -91,7 +91,7 @@ Result<ClaimedPort> ClaimPort(const Segment& segment, std::string_view name) {
   ASSIGN_OR_RETURN(const PortIndex index, TakePortFor(segment, name, self.pid));
   PortRecord& record = segment.port(index);
   record.start_ticks.Store(self.start_ticks);
-  record.claimed_ns.Store(SegmentNowNs());
+  record.claimed_ns.Store(StampNowNs());
   AnnounceAwake(record.hot);
   const uint32_t incarnation = record.LoadControl().incarnation;
   record.control.store(PortControl{PortState::kActive, self.pid, incarnation}.Pack(),

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "xseg/clock.h"
+#include "xseg/stamps.h"
 
 namespace atl {
 

@@ -28,8 +28,8 @@
 #include "xseg/base/status.h"
 #include "xseg/block_pool.h"
 #include "xseg/buffer_ref.h"
-#include "xseg/clock.h"
 #include "xseg/slot.h"
+#include "xseg/stamps.h"
 
 namespace atl {
 

@@ -3,7 +3,8 @@
 
 #include <utility>
 
-#include "xseg/clock.h"
+#include "xseg/base/stamp_clock.h"
+#include "xseg/stamps.h"
 
 namespace atl {
 
@@ -50,7 +51,7 @@ void Sender::Submit(Request&& request, const Route& route) {
   PrefetchForWrite(route.to);
   const SlotWord before = slot.LoadWord();
   CHECK(before.state == SlotState::kPrepared) << "submitting a request that is not prepared";
-  slot.submitted_ns.Store(SegmentNowNs());
+  slot.submitted_ns.Store(StampNowNs());
   slot.accepted_after.Store(0);
   slot.answered_after.Store(0);
   const uint16_t op = slot.op.Load();
@@ -83,7 +84,7 @@ std::optional<Request> Sender::Collect(RequestHome* home) {
 std::optional<Request> Sender::TryCollect(RequestHome* home, unsigned number) {
   SlotRecord& slot = slots_[number];
   PrefetchForWrite(&slot);
-  const int64_t now = SegmentNowNs();  // While the slot is on its way.
+  const int64_t now = StampNowNs();  // While the slot is on its way.
   const SlotWord word = slot.LoadWord();
   if (word.state != SlotState::kAnswered) return std::nullopt;  // A stale bit.
   // From here on it is this side's again; the next answer bit for it is stale too.

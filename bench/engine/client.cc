@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernel/local/local_client.h"
-#include "xseg/clock.h"
+#include "xseg/base/stamp_clock.h"
 
 struct EngineClient {
   std::unique_ptr<atl::local::LocalClient> local;
@@ -98,9 +98,9 @@ int EngineCollect(EngineClient* client, unsigned least, unsigned most, int64_t t
                   EngineDone* done) {
   unsigned count = Take(client, most, done);
   if (count >= least) return static_cast<int>(count);
-  const int64_t end_ns = timeout_ns < 0 ? INT64_MAX : atl::SegmentNowNs() + timeout_ns;
+  const int64_t end_ns = timeout_ns < 0 ? INT64_MAX : atl::StampNowNs() + timeout_ns;
   while (count < least) {
-    const int64_t left_ns = timeout_ns < 0 ? -1 : end_ns - atl::SegmentNowNs();
+    const int64_t left_ns = timeout_ns < 0 ? -1 : end_ns - atl::StampNowNs();
     if (timeout_ns >= 0 && left_ns <= 0) break;
     if (!client->local->Wait(left_ns).ok()) return -1;
     count += Take(client, most - count, done + count);

@@ -5,8 +5,8 @@
 
 #include "bench/ipc/bare.h"
 #include "bench/ipc/ports.h"
+#include "xseg/base/stamp_clock.h"
 #include "xseg/base/units.h"
-#include "xseg/clock.h"
 
 namespace atl::pingpong {
 namespace {
@@ -84,13 +84,13 @@ const Measurement* FindMeasurement(const std::string& name) {
 Figure Take(const Measurement& measurement, int rounds) {
   rounds = std::max(rounds / measurement.share, kInFlight);
   std::vector<int64_t> all, undisturbed;
-  const int64_t until = SegmentNowNs() + kPatienceNs;
+  const int64_t until = StampNowNs() + kPatienceNs;
   do {
     for (const Run& run : Play(measurement.make(rounds), measurement.manner)) {
       all.push_back(run.ns);
       if (run.undisturbed) undisturbed.push_back(run.ns);
     }
-  } while (undisturbed.size() < kWantedRuns && SegmentNowNs() < until);
+  } while (undisturbed.size() < kWantedRuns && StampNowNs() < until);
   const bool enough = undisturbed.size() >= kLeastUndisturbed;
   auto& sorted = enough ? undisturbed : all;
   std::ranges::sort(sorted);

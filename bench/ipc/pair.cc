@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "xseg/base/check.h"
-#include "xseg/clock.h"
+#include "xseg/base/stamp_clock.h"
 
 namespace atl::pingpong {
 namespace {
@@ -112,9 +112,9 @@ std::vector<Run> Play(const Game& game, Manner manner) {
     body();
     for (int i = 1; i < kRuns; ++i) {
       const CpuClocks before = CpuClocks::Read(echo);
-      const int64_t start = SegmentNowNs();
+      const int64_t start = StampNowNs();
       body();
-      const int64_t ns = SegmentNowNs() - start;
+      const int64_t ns = StampNowNs() - start;
       runs.push_back({ns, HadTheCpus(before, CpuClocks::Read(echo), ns, manner)});
     }
   });

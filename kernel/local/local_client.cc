@@ -12,7 +12,8 @@
 #include <span>
 
 #include "xseg/base/fd.h"
-#include "xseg/clock.h"
+#include "xseg/base/stamp_clock.h"
+#include "xseg/stamps.h"
 
 namespace atl::local {
 namespace {
@@ -117,10 +118,10 @@ std::optional<Request> LocalClient::Collect() {
 // What counts is how long the node takes once it is awake: that it was asleep, and how long that
 // lasted, may be because we were, too.
 Status LocalClient::Wait(int64_t timeout_ns) {
-  const int64_t end_ns = timeout_ns < 0 ? INT64_MAX : SegmentNowNs() + timeout_ns;
+  const int64_t end_ns = timeout_ns < 0 ? INT64_MAX : StampNowNs() + timeout_ns;
   AdaptiveSpin spin(served_ns_ < kMostSpinNs ? kMostSpinNs : 0);
   while (true) {
-    const int64_t left_ns = end_ns - SegmentNowNs();
+    const int64_t left_ns = end_ns - StampNowNs();
     if (left_ns <= 0 || port_->Wait(spin, std::min(left_ns, kLookNs))) return {};
     const bool gone = port_->server_gone();
     // It may have answered before it went.

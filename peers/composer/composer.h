@@ -78,6 +78,7 @@ class Composer {
   // Everything acknowledged before it is in what is pinned, everything after is not.
   Task<Status> Pin(PinChange change);
   // As much of that as can be done ahead, so that Pin has little to do. Where it fails, Pin will.
+  // What it has made stays for the next pin, whatever becomes of this one.
   Task<void> PrepareToPin(PinChange change);
   // Waits for those who are inside, flushes and closes the map. Who waits on his way in, or comes
   // later, is told kUnavailable. The last call; nobody is inside any more when it ends.

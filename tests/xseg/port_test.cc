@@ -7,7 +7,6 @@
 #include <thread>
 
 #include "tests/xseg/segment_fixture.h"
-#include "xseg/clock.h"
 
 namespace atl {
 namespace {
@@ -208,8 +207,10 @@ TEST_F(PortTest, WaitReturnsAtOnceWhenThereIsWorkAndInTimeWhenThereIsNone) {
   client_->Submit(std::move(*client_->Prepare(1)), server_->index());
   EXPECT_TRUE(server_->Wait(spin, -1));
   server_->Respond(std::move(*server_->Accept()), Code::kOk, 0);
+  EXPECT_FALSE(server_->Wait(spin, 2'000'000)) << "it was taken already";
   EXPECT_TRUE(client_->Wait(spin, -1));
   EXPECT_TRUE(client_->Collect());
+  EXPECT_FALSE(client_->Wait(spin, 2'000'000)) << "it was taken already";
 }
 
 TEST_F(PortTest, ASleeperIsWoken) {

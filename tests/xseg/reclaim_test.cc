@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "tests/xseg/segment_fixture.h"
-#include "xseg/clock.h"
+#include "xseg/base/stamp_clock.h"
 
 namespace atl {
 namespace {
@@ -131,9 +131,9 @@ TEST_F(ReclaimTest, WhoeverSleepsIsRung) {
   const int child = fork();
   if (child == 0) {
     AdaptiveSpin spin(0);
-    const int64_t start = SegmentNowNs();
+    const int64_t start = StampNowNs();
     client_->Wait(spin, 20'000'000'000);
-    const bool timed_out = SegmentNowNs() - start > 15'000'000'000;
+    const bool timed_out = StampNowNs() - start > 15'000'000'000;
     _exit(!timed_out && client_->Collect() ? 0 : 1);
   }
   while (segment_->port(client_index_).hot.sleeping.load() == 0) usleep(1000);

@@ -24,7 +24,7 @@
 
 #include "tests/xseg/segment_fixture.h"
 #include "xseg/base/crc32c.h"
-#include "xseg/clock.h"
+#include "xseg/base/stamp_clock.h"
 #include "xseg/inspect.h"
 #include "xseg/reclaim.h"
 
@@ -290,9 +290,9 @@ class Stress {
 
   void Run(Crew& crew) {
     for (int i = 0; i <= kSenders; ++i) crew.Start(i, random_());
-    const int64_t end = SegmentNowNs() + StressNs();
+    const int64_t end = StampNowNs() + StressNs();
     int killed = 0;
-    while (SegmentNowNs() < end && !testing::Test::HasFailure()) {
+    while (StampNowNs() < end && !testing::Test::HasFailure()) {
       usleep(static_cast<useconds_t>(5'000 + random_() % 60'000));
       Replace(crew, static_cast<int>(random_() % (kSenders + 1)));
       ++killed;
