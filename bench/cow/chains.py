@@ -4,6 +4,7 @@
 All get the same writes: 64 MiB, then 64 random ones of 4 KiB after each snapshot. qcow2 has an
 overlay where Atoll has a snapshot.
 """
+import contextlib
 import os
 import random
 import time
@@ -76,6 +77,14 @@ class Volume(servers.Server):
 
     def pids(self):
         return self.node.pids()
+
+    @contextlib.contextmanager
+    def held_open(self):
+        """As images are open that a server has, and with all done that is done at a first touch."""
+        self.node.ok("open", self.export)
+        clients.warm(self)
+        yield
+        self.node.ok("close", self.export)
 
     def open_ms(self):
         """Of a node that has just been started."""
@@ -188,16 +197,17 @@ def _run_depth(depth, volume, flat, chain, options, report):
 def _run_reads(depth, client, contenders, chain, options, report):
     name = _read_name(depth, client)
     seeds = iter(range(1, 1 << 30))
-    reader = chain.reader(depth) if chain else None
-    if reader:
-        reader.start()
-        contenders = {**contenders, QCOW2: reader}
-    try:
+    with contextlib.ExitStack() as stack:
+        for volume in contenders.values():
+            stack.enter_context(volume.held_open())
+        if chain:
+            reader = chain.reader(depth)
+            reader.start()
+            stack.callback(reader.stop)
+            clients.warm(reader)
+            contenders = {**contenders, QCOW2: reader}
         samples = compare.interleave(
             contenders, lambda who: clients.sample(contenders[who], client, Work("randread"),
                                                    options.seconds, next(seeds)),
             options.rounds, name)
-    finally:
-        if reader:
-            reader.stop()
     report.add(name, samples, goals=READ_GOALS.get(depth))

@@ -32,9 +32,10 @@ class Report:
         self.facts = machine.facts(folder)
         self.rows = []
 
-    def add(self, work, samples, metric="iops", goals=None, ours=OURS, limit=None):
+    def add(self, work, samples, metric="iops", goals=None, ours=OURS, limit=None, ceilings=()):
         """samples: contender -> samples; goals: contender -> the ratio that is wanted; limit: what
-        is wanted of our own median, whoever else is there."""
+        is wanted of our own median, whoever else is there; ceilings: contenders that show what the
+        machine allows."""
         goals = goals or {}
         row = {"work": work, "metric": metric, "ours": ours, "contenders": {}}
         for name, list_ in samples.items():
@@ -47,6 +48,7 @@ class Report:
                 if name in goals:
                     entry["goal"] = goals[name]
                     entry["met"] = ratio.meets(goals[name])
+                entry["is_ceiling"] = name in ceilings
             elif limit is not None:
                 entry["limit"] = limit
                 entry["met"] = meets(entry["median"][metric], limit, metric)
@@ -92,7 +94,8 @@ class Report:
 
 
 def summary(folder):
-    """A Markdown table of all that has a goal, from the results that lie in `folder`."""
+    """A Markdown table of all that has a goal, and of the ceilings beside them, from the results that
+    lie in `folder`."""
     lines = ["| work | measured | against | ours/theirs (lowest to highest) | goal |",
              "|---|---|---|---|---|"]
     for name in sorted(os.listdir(folder)):
@@ -106,16 +109,18 @@ def summary(folder):
 
 
 def _summary_of(work, row):
-    """A line for each goal of a row."""
+    """A line for each goal of a row, and for each ceiling."""
     metric = row["metric"]
     own = shown(row["contenders"][row["ours"]]["median"][metric], metric)
     for contender, entry in row["contenders"].items():
-        if "met" not in entry:
+        if "met" not in entry and not entry.get("is_ceiling"):
             continue
+        against, ratio, wanted = contender, "", "ceiling"
         if "limit" in entry:
-            against, ratio, goal = "", "", shown(entry["limit"], metric)
+            against, wanted = "", f"{sign(metric)} {shown(entry['limit'], metric)}"
         else:
-            against, goal = contender, entry["goal"]
             ratio = "{median:.2f} ({lowest:.2f} to {highest:.2f})".format(**entry["ratio"])
-        missed = "" if entry["met"] else ", missed"
-        yield f"| {work} | {own} | {against} | {ratio} | {sign(metric)} {goal}{missed} |"
+        if "goal" in entry:
+            wanted = f"{sign(metric)} {entry['goal']}"
+        missed = "" if entry.get("met", True) else ", missed"
+        yield f"| {work} | {own} | {against} | {ratio} | {wanted}{missed} |"

@@ -13,7 +13,7 @@ import time
 
 # Of the end-to-end tests.
 import leftovers
-from harness import Node, must
+from harness import BIN, Node, must
 
 from measure import machine
 
@@ -28,6 +28,11 @@ def _accepts(path):
         return True
     except (FileNotFoundError, ConnectionRefusedError):
         return False
+
+
+def _with_children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [pid, *map(int, file.read().split())]
 
 
 class Server:
@@ -58,7 +63,8 @@ class Server:
 
 
 class AtollServer(Server):
-    """A node, fused or isolated, with one volume."""
+    """A node, fused or isolated, with one volume, which is open all the time, as are the images of
+    the others."""
     name = "atoll"
     export = "v"
     placement = "fused"
@@ -75,6 +81,7 @@ class AtollServer(Server):
         with machine.on_cpu(machine.SERVER_CPU):
             self.node.start()
         self.node.ok("volume", "create", self.export, "--size", str(self.size))
+        self.node.ok("open", self.export)
 
     def stop(self):
         self.node.stop()
@@ -222,6 +229,28 @@ class NbdkitNull(Nbdkit):
         return ["null", str(self.size)]
 
 
+class Bare(Process):
+    """The least that a server can do over a raw file: bench/nbdbare."""
+    name = "bare"
+
+    def prepare(self):
+        self.make_raw()
+
+    def command(self):
+        return [os.path.join(BIN, "nbdbare"), "--socket", self.socket, "--image", self.image]
+
+
+class BareHop(Bare):
+    """Reads are made by a process of its own, on the same CPU."""
+    name = "bare, a hop"
+
+    def command(self):
+        return [*super().command(), "--hop"]
+
+    def pids(self):
+        return _with_children(self._process.pid)
+
+
 class NbdServer(Process):
     """It goes to the background, and forks for each client."""
     name = "nbd-server"
@@ -252,5 +281,4 @@ class NbdServer(Process):
         leftovers.kill_and_wait(self.pids())
 
     def pids(self):
-        with open(f"/proc/{self._pid}/task/{self._pid}/children", encoding="ascii") as file:
-            return [self._pid, *map(int, file.read().split())]
+        return _with_children(self._pid)

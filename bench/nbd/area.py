@@ -3,7 +3,8 @@
 of them have written and read once before.
 
 Two clients: fio, which is what people use, and nbdblast, which costs so little that it is the server
-that is measured.
+that is measured. What this machine allows at all is shown by a bare server, which does nothing but
+that (nbdbare), and for a hop between two processes by one that does nothing else but hop.
 """
 import os
 
@@ -16,12 +17,14 @@ SIZE = 1024 * MIB
 PEERS = (servers.QemuRaw, servers.QemuQcow2, servers.NbdkitFile, servers.NbdkitMemory,
          servers.NbdServer)
 DIRECT = (servers.QemuRawDirect, servers.QemuQcow2Direct)
-EMPTY = (servers.NbdkitNull, servers.AtollNull)  # Nothing is stored: the ceilings.
-ALL = (servers.AtollServer, servers.AtollIsolated, *PEERS, *DIRECT, *EMPTY)
+EMPTY = (servers.NbdkitNull, servers.AtollNull)  # Nothing is stored.
+ALL = (servers.AtollServer, servers.AtollIsolated, *PEERS, *DIRECT, *EMPTY, servers.Bare,
+       servers.BareHop)
 
 
 RAW, QCOW2, FILE, NULL = "qemu-nbd raw", "qemu-nbd qcow2", "nbdkit file", "nbdkit null"
 MEMORY, FUSED, ISOLATED, UNWRITTEN = "nbdkit memory", "atoll", "atoll isolated", "atoll null"
+BARE, BARE_HOP = servers.Bare.name, servers.BareHop.name
 STORED = (MEMORY, NULL)  # Who keeps nothing on a disk is no match where something must be durable.
 
 
@@ -32,6 +35,10 @@ class Case:
         self.name, self.client, self.work, self.wanted = f"{name}, {client}", client, work, wanted
         self.isolated, self.size = isolated, size
         self.skip = (*skip, UNWRITTEN) if work.mode.endswith("write") else skip
+        if work.fua or work.flush_every:
+            self.skip = (*self.skip, BARE)  # It has no write log.
+        if not isolated:
+            self.skip = (*self.skip, BARE_HOP)
 
 
 def both(goal):
@@ -101,8 +108,12 @@ def _run_case(case, started, options, report):
 
     samples = compare.interleave(by_name, measure, options.rounds, case.name)
     for metric, goals in case.wanted.items():
-        report.add(case.name + WHAT.get(metric, ""), samples, metric, goals)
+        report.add(case.name + WHAT.get(metric, ""), samples, metric, goals, ceilings=(BARE,))
     if case.isolated and ISOLATED in samples:
         report.add(case.name + ": isolated and fused",
                    {name: samples[name] for name in (ISOLATED, FUSED)}, "iops",
                    {FUSED: case.isolated}, ours=ISOLATED)
+    if case.isolated and BARE in samples and BARE_HOP in samples:
+        report.add(case.name + ": a hop and none, bare",
+                   {name: samples[name] for name in (BARE_HOP, BARE)}, "iops", ours=BARE_HOP,
+                   ceilings=(BARE,))
