@@ -91,13 +91,13 @@ class ForwardingStore : public Store {
 
   Task<Status> Read(const BlobId& blob, uint64_t offset, MutSpan out) override;
   Task<Status> Write(const BlobId& blob, uint64_t offset, ConstSpan data,
-                     WriteOptions options) final;
+                     WriteOptions options) override;
   Task<Status> Zero(const BlobId& blob, ByteRange range, ZeroOptions options) final;
   Task<Status> Punch(const BlobId& blob, ByteRange range) final;
   Task<Status> Sync(const BlobId& blob) final;
   Task<Result<std::vector<BlobExtent>>> Extents(const BlobId& blob, ByteRange range) override;
   Task<Result<uint64_t>> Usage(const BlobId& blob) final;
-  Task<Status> Copy(const BlobId& from, const BlobId& to, ByteRange range) final;
+  Task<Status> Copy(const BlobId& from, const BlobId& to, ByteRange range) override;
   Task<Status> Remove(const BlobId& blob) final;
   Task<Result<Page<BlobId>>> ListBlobs(std::optional<BlobId> after, uint32_t limit) override;
 

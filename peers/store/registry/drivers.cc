@@ -11,6 +11,7 @@
 #include "peers/store/filter/checked_filter.h"
 #include "peers/store/filter/delay_filter.h"
 #include "peers/store/filter/error_filter.h"
+#include "peers/store/filter/null_filter.h"
 #include "peers/store/memory/memory_store.h"
 #include "peers/store/registry.h"
 #include "peers/store/registry/options.h"
@@ -146,13 +147,18 @@ OpenedStore AddChecked(const OpenContext&, StoreOptions& options, std::unique_pt
   return std::unique_ptr<Store>(std::make_unique<CheckedFilter>(std::move(below)));
 }
 
+OpenedStore AddNull(const OpenContext&, StoreOptions& options, std::unique_ptr<Store> below) {
+  RETURN_IF_ERROR(options.Finish());
+  return std::unique_ptr<Store>(std::make_unique<NullFilter>(std::move(below)));
+}
+
 struct FilterRow {
   std::string_view name;
   OpenedStore (*add)(const OpenContext& context, StoreOptions& options,
                      std::unique_ptr<Store> below);
 };
 constexpr FilterRow kFilters[] = {
-    {"checked", AddChecked}, {"delay", AddDelay}, {"error", AddError}};
+    {"checked", AddChecked}, {"delay", AddDelay}, {"error", AddError}, {"null", AddNull}};
 
 template <typename Row, size_t N>
 std::vector<std::string> Names(const Row (&rows)[N]) {

@@ -4,6 +4,7 @@
 #include "peers/store/filter/checked_filter.h"
 #include "peers/store/filter/delay_filter.h"
 #include "peers/store/filter/error_filter.h"
+#include "peers/store/filter/null_filter.h"
 #include "peers/store/memory/memory_store.h"
 #include "peers/store/registry.h"
 #include "tests/peers/store/contract/medium.h"
@@ -68,6 +69,43 @@ TEST_F(Filters, ADelayTakesTime) {
   const int64_t before = env.BootNs();
   ASSERT_TRUE(env.Run(store.GetCapacity()).ok());
   EXPECT_GE(env.BootNs() - before, 2 * kSecond);
+}
+
+TEST_F(Filters, NullDropsTheDataOfBlobsAndKeepsAllElse) {
+  NullFilter store(Memory());
+  EXPECT_THAT(store.info().location, testing::HasSubstr("data is dropped"));
+  Bytes now(4096);
+  // As any store: nothing that is absent is zeros, and nobody writes to what is not his.
+  EXPECT_EQ(env.Run(store.Write(blob, 0, Pattern(4096, 1), {})).code(), Code::kFenced);
+  EXPECT_FALSE(store.TryWrite(blob, 0, Pattern(4096, 1)));
+  EXPECT_EQ(env.Run(store.Read(blob, 0, now)).code(), Code::kNotFound);
+  ASSERT_OK(env.Run(store.Adopt(blob, 0)));
+  ASSERT_OK(env.Run(store.Write(blob, 0, Pattern(4096, 1), {})));
+  EXPECT_TRUE(store.TryWrite(blob, 8192, Pattern(4096, 2)));
+  EXPECT_FALSE(store.TryWrite(blob, kMaxVolumeSize - 1, Pattern(4096, 2)));
+  EXPECT_EQ(env.Run(store.Write(blob, kMaxVolumeSize - 1, Pattern(4096, 1), {})).code(),
+            Code::kInvalid);
+  ASSERT_OK(env.Run(store.Read(blob, 0, now)));
+  EXPECT_TRUE(IsAllZero(now));
+  now = Pattern(4096, 3);
+  EXPECT_TRUE(store.TryRead(blob, 8192, now));
+  EXPECT_TRUE(IsAllZero(now));
+  EXPECT_EQ(*env.Run(store.Usage(blob)), 0u);
+
+  const BlobId copy{.owner = Uuid::FromRandom(3, 4), .epoch = 1};
+  ASSERT_OK(env.Run(store.Adopt(copy, 0)));
+  ASSERT_OK(env.Run(store.Copy(blob, copy, {0, 4096})));
+  EXPECT_EQ(env.Run(store.Copy({.owner = Uuid::FromRandom(5, 6)}, copy, {0, 4096})).code(),
+            Code::kNotFound);
+  ASSERT_OK(env.Run(store.Seal(blob)));
+  EXPECT_EQ(env.Run(store.Write(blob, 0, Pattern(4096, 1), {})).code(), Code::kFenced);
+  EXPECT_FALSE(store.TryWrite(blob, 0, Pattern(4096, 1)));
+
+  ASSERT_OK(env.Run(store.AdoptLog(log, 0)));
+  ASSERT_OK(env.Run(store.Append(log, 0, Pattern(512, 4))));
+  now.resize(512);
+  EXPECT_EQ(*env.Run(store.ReadLog(log, 0, now)), 512u);
+  EXPECT_EQ(now, Pattern(512, 4));
 }
 
 class Rules : public Filters {
@@ -139,7 +177,7 @@ TEST(Registry, NamesWhatItDoesNotKnowAndWhatThereIs) {
   EXPECT_EQ(message({.name = "a", .driver = "rodas"}),
             "store a: driver 'rodas' is unknown; there are: file, memory");
   EXPECT_EQ(message({.name = "a", .driver = "memory", .options = {{"filters", "eror"}}}),
-            "store a: filter 'eror' is unknown; there are: checked, delay, error");
+            "store a: filter 'eror' is unknown; there are: checked, delay, error, null");
   EXPECT_NE(message({.name = "a", .driver = "memory", .options = {{"pth", "/x"}}})
                 .find("unknown option 'pth'; there are: capacity, checksum, durable_at_ack"),
             std::string::npos);
