@@ -32,23 +32,26 @@ class Report:
         self.facts = machine.facts(folder)
         self.rows = []
 
-    def add(self, work, samples, metric="iops", goals=None, ours=OURS, limit=None, ceilings=()):
+    def add(self, work, samples, metric="iops", goals=None, ours=OURS, limit=None, ceilings=(),
+            beside=None):
         """samples: contender -> samples; goals: contender -> the ratio that is wanted; limit: what
         is wanted of our own median, whoever else is there; ceilings: contenders that show what the
-        machine allows."""
-        goals = goals or {}
+        machine allows; beside: contender -> our samples of the same rounds, if not all are."""
+        goals, beside = goals or {}, beside or {}
         row = {"work": work, "metric": metric, "ours": ours, "contenders": {}}
         for name, list_ in samples.items():
             entry = {"median": {key: median(list_, key) for key in list_[0]
                                 if key in METRICS}, "samples": list_}
             if name != ours:
-                ratio = Ratio(samples[ours], list_, metric)
+                ratio = Ratio(beside.get(name, samples[ours]), list_, metric)
                 entry["ratio"] = {"median": ratio.median, "lowest": ratio.lowest,
                                   "highest": ratio.highest}
                 if name in goals:
                     entry["goal"] = goals[name]
                     entry["met"] = ratio.meets(goals[name])
                 entry["is_ceiling"] = name in ceilings
+                if name in beside:
+                    entry["beside"] = beside[name]
             elif limit is not None:
                 entry["limit"] = limit
                 entry["met"] = meets(entry["median"][metric], limit, metric)

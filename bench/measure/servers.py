@@ -68,11 +68,12 @@ class AtollServer(Server):
     name = "atoll"
     export = "v"
     placement = "fused"
+    settings = {}  # Of the node's configuration.
     options = ()  # Of the store's driver.
 
     def __init__(self, folder, size):
         super().__init__(folder, size)
-        self.node = Node(folder, {("node", "placement"): self.placement})
+        self.node = Node(folder, {("node", "placement"): self.placement, **self.settings})
         self.socket = self.node.socket
         with open(self.node.config, "a", encoding="utf-8") as file:
             file.writelines(f"option.{option}\n" for option in self.options)
@@ -96,8 +97,9 @@ class AtollIsolated(AtollServer):
 
 
 class AtollNull(AtollServer):
-    """A volume that nobody has written to: reads are zeros that no store is asked for."""
+    """Over a store in memory that drops all data."""
     name = "atoll null"
+    settings = {("store default", "driver"): "memory", ("store default", "filters"): "null"}
 
 
 class AtollDirect(AtollServer):

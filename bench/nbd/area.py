@@ -6,7 +6,9 @@ Two clients: fio, which is what people use, and nbdblast, which costs so little 
 that is measured. What this machine allows at all is shown by a bare server, which does nothing but
 that (nbdbare), and for a hop between two processes by one that does nothing else but hop.
 """
+import contextlib
 import os
+import shutil
 
 from measure import clients, compare, servers
 from measure.clients import Work
@@ -17,15 +19,14 @@ SIZE = 1024 * MIB
 PEERS = (servers.QemuRaw, servers.QemuQcow2, servers.NbdkitFile, servers.NbdkitMemory,
          servers.NbdServer)
 DIRECT = (servers.QemuRawDirect, servers.QemuQcow2Direct)
-EMPTY = (servers.NbdkitNull, servers.AtollNull)  # Nothing is stored.
-ALL = (servers.AtollServer, servers.AtollIsolated, *PEERS, *DIRECT, *EMPTY, servers.Bare,
-       servers.BareHop)
+NULLS = (servers.NbdkitNull, servers.AtollNull)  # Nothing is stored.
 
 
 RAW, QCOW2, FILE, NULL = "qemu-nbd raw", "qemu-nbd qcow2", "nbdkit file", "nbdkit null"
-MEMORY, FUSED, ISOLATED, UNWRITTEN = "nbdkit memory", "atoll", "atoll isolated", "atoll null"
+MEMORY, FUSED, ISOLATED, OUR_NULL = "nbdkit memory", "atoll", "atoll isolated", "atoll null"
 BARE, BARE_HOP = servers.Bare.name, servers.BareHop.name
-STORED = (MEMORY, NULL)  # Who keeps nothing on a disk is no match where something must be durable.
+# No match where something must be durable: who keeps nothing on a disk, and what has no write log.
+UNSTORED = (MEMORY, NULL, OUR_NULL, BARE)
 
 
 class Case:
@@ -33,12 +34,14 @@ class Case:
 
     def __init__(self, name, client, work, wanted, isolated=None, skip=(), size=SIZE):
         self.name, self.client, self.work, self.wanted = f"{name}, {client}", client, work, wanted
-        self.isolated, self.size = isolated, size
-        self.skip = (*skip, UNWRITTEN) if work.mode.endswith("write") else skip
-        if work.fua or work.flush_every:
-            self.skip = (*self.skip, BARE)  # It has no write log.
-        if not isolated:
-            self.skip = (*self.skip, BARE_HOP)
+        self.isolated, self.size, self.skip = isolated, size, skip
+
+    def has(self, pair):
+        """Whether these two are to be compared by it."""
+        ours, theirs = pair
+        if ours is servers.AtollServer:
+            return theirs.name not in self.skip
+        return self.isolated is not None
 
 
 def both(goal):
@@ -58,9 +61,9 @@ CASES = (
          {"latency_us": {NULL: 0.6, **both(0.4)}}),
     Case("4 KiB random write, depth 1", "fio", Work("randwrite", depth=1), {"latency_us": {}}),
     Case("4 KiB random FUA write, depth 32", "nbdblast", Work("randwrite", fua=True),
-         {"iops": {QCOW2: 8}}, skip=STORED),
+         {"iops": {QCOW2: 8}}, skip=UNSTORED),
     Case("4 KiB random write, a flush after each 32", "nbdblast",
-         Work("randwrite", flush_every=32), {"iops": {QCOW2: 2.5}}, skip=STORED),
+         Work("randwrite", flush_every=32), {"iops": {QCOW2: 2.5}}, skip=UNSTORED),
     Case("1 MiB sequential read, depth 4", "nbdblast", Work("read", 4, MIB),
          {"bytes_per_second": {**both(3.5), FILE: 1.3}}),
     Case("1 MiB sequential write, depth 4", "nbdblast", Work("write", 4, MIB),
@@ -73,47 +76,81 @@ CASES = (
 WHAT = {"cpu_us": ": server CPU for each", "latency_us": ": latency"}
 
 
+# Our side, and who is beside it, one after the other: many servers at once would disturb each other.
+PAIRS = (*((servers.AtollServer, kind) for kind in
+           (*PEERS, *DIRECT, *NULLS, servers.Bare)),
+         (servers.AtollIsolated, servers.AtollServer), (servers.BareHop, servers.Bare))
+
+
+def _peer_of(pair):
+    """Who has to be wanted for it to be measured."""
+    ours, theirs = pair
+    return theirs if ours is servers.AtollServer else ours
+
+
 def run(options, report):
-    wanted = [kind for kind in ALL if not options.peers or kind.name in options.peers or
-              kind.name == FUSED]
-    started = []
-    try:
-        for kind in wanted:
-            if kind.missing():
-                print(f"not installed, so not measured: {kind.name}")
-                continue
+    cases = [case for case in CASES if options.match in case.name]
+    samples = {}  # (case, pair) -> name -> samples
+    for pair in PAIRS:
+        peer = _peer_of(pair)
+        its_cases = [case for case in cases if case.has(pair)]
+        if not its_cases or (options.peers and peer.name not in options.peers):
+            continue
+        if peer.missing():
+            print(f"not installed, so not measured: {peer.name}")
+            continue
+        with _started(pair, options) as contenders:
+            for case in its_cases:
+                samples[case.name, pair] = _measure(case, contenders, options)
+    for case in cases:
+        of_case = {pair: found for (name, pair), found in samples.items() if name == case.name}
+        if of_case:
+            _add(case, of_case, report)
+
+
+@contextlib.contextmanager
+def _started(pair, options):
+    """name -> server, with images that are full and were read."""
+    with contextlib.ExitStack() as stack:
+        contenders = {}
+        for kind in pair:
             compare.progress(f"starting {kind.name}")
-            server = kind(os.path.join(options.folder, kind.name.replace(" ", "-")), SIZE)
+            folder = os.path.join(options.folder, kind.name.replace(" ", "-").replace(",", ""))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            server = kind(folder, SIZE)
             server.start()
-            started.append(server)
-            if kind not in EMPTY:
-                clients.fill(server)
-                clients.warm(server)
-        for case in CASES:
-            if options.match in case.name:
-                _run_case(case, started, options, report)
-    finally:
-        for server in started:
-            server.stop()
+            stack.callback(server.stop)
+            clients.fill(server)
+            clients.warm(server)
+            contenders[kind.name] = server
+        yield contenders
 
 
-def _run_case(case, started, options, report):
-    by_name = {server.name: server for server in started if server.name not in case.skip}
+def _measure(case, contenders, options):
     seeds = iter(range(1, 1 << 30))
 
     def measure(name):
         seconds = max(options.seconds, 30) if case.work.fua and options.long else options.seconds
-        return clients.sample(by_name[name], case.client, case.work, seconds, next(seeds),
+        return clients.sample(contenders[name], case.client, case.work, seconds, next(seeds),
                               case.size)
 
-    samples = compare.interleave(by_name, measure, options.rounds, case.name)
-    for metric, goals in case.wanted.items():
-        report.add(case.name + WHAT.get(metric, ""), samples, metric, goals, ceilings=(BARE,))
-    if case.isolated and ISOLATED in samples:
-        report.add(case.name + ": isolated and fused",
-                   {name: samples[name] for name in (ISOLATED, FUSED)}, "iops",
-                   {FUSED: case.isolated}, ours=ISOLATED)
-    if case.isolated and BARE in samples and BARE_HOP in samples:
-        report.add(case.name + ": a hop and none, bare",
-                   {name: samples[name] for name in (BARE_HOP, BARE)}, "iops", ours=BARE_HOP,
-                   ceilings=(BARE,))
+    return compare.interleave(contenders, measure, options.rounds,
+                              f"{case.name}, {' and '.join(contenders)}")
+
+
+def _add(case, of_case, report):
+    theirs, beside = {FUSED: []}, {}
+    for (ours, kind), found in of_case.items():
+        if ours is servers.AtollServer:
+            theirs[FUSED] += found[FUSED]
+            theirs[kind.name], beside[kind.name] = found[kind.name], found[FUSED]
+    for metric, goals in case.wanted.items() if beside else ():
+        report.add(case.name + WHAT.get(metric, ""), theirs, metric, goals, beside=beside,
+                   ceilings=(BARE, OUR_NULL))
+    for (ours, kind), found in of_case.items():
+        if ours is servers.AtollIsolated:
+            report.add(case.name + ": isolated and fused", found, "iops", {FUSED: case.isolated},
+                       ours=ISOLATED)
+        elif ours is servers.BareHop:
+            report.add(case.name + ": a hop and none, bare", found, "iops", ours=BARE_HOP,
+                       ceilings=(BARE,))

@@ -45,9 +45,9 @@ Status SayHello(int socket) {
 
 }  // namespace
 
-Status Greet(int socket, uint64_t export_bytes) {
+Result<bool> Greet(int socket, uint64_t export_bytes) {
   RETURN_IF_ERROR(SayHello(socket));
-  for (;;) {
+  for (bool structured = false;;) {
     Bytes head(nbd::kOptionHeaderBytes);
     RETURN_IF_ERROR(ReadAll(socket, head));
     nbd::BeReader in(head);
@@ -55,13 +55,20 @@ Status Greet(int socket, uint64_t export_bytes) {
     const auto option = in.Get<uint32_t>();
     const auto length = in.Get<uint32_t>();
     if (magic != nbd::kOptionMagic || length > kMaxOptionBytes) {
-      return {Code::kInvalid, "that is no option of NBD"};
+      return Status(Code::kInvalid, "that is no option of NBD");
     }
     Bytes body(length);
     RETURN_IF_ERROR(ReadAll(socket, body));
-    if (option == nbd::kOptGo) return TellExport(socket, option, export_bytes);
-    if (option == nbd::kOptAbort) return {Code::kCancelled, "the client has ended the handshake"};
-    RETURN_IF_ERROR(Reply(socket, option, nbd::kRepErrUnsup));
+    if (option == nbd::kOptAbort) {
+      return Status(Code::kCancelled, "the client has ended the handshake");
+    }
+    if (option == nbd::kOptGo) {
+      RETURN_IF_ERROR(TellExport(socket, option, export_bytes));
+      return structured;
+    }
+    const bool known = option == nbd::kOptStructuredReply;
+    structured |= known;
+    RETURN_IF_ERROR(Reply(socket, option, known ? nbd::kRepAck : nbd::kRepErrUnsup));
   }
 }
 

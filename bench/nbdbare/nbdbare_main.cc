@@ -46,8 +46,9 @@ Status ServeOne(const Fd& listener, const Image& image, Hop* hop) {
   const Fd client(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!client.valid()) return Status::FromErrno(errno, "accept");
   setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof(kSendBufferBytes));
-  Status status = Greet(client.get(), image.size());
-  if (status.ok()) status = Transmission(client.get(), image, hop).Run();
+  const Result<bool> structured = Greet(client.get(), image.size());
+  Status status = structured.status();
+  if (status.ok()) status = Transmission(client.get(), *structured, image, hop).Run();
   // A client that does not behave, or is gone, is no reason to end.
   if (status.code() != Code::kCancelled) fmt::print(stderr, "nbdbare: {}\n", status.ToString());
   return {};

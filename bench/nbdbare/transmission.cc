@@ -32,8 +32,13 @@ void StoreBe(std::byte* to, T value) {
 
 }  // namespace
 
-Transmission::Transmission(int socket, const Image& image, Hop* hop)
-    : socket_(socket), image_(image), hop_(hop), buffer_(kBufferBytes), heads_(kMostReplies) {}
+Transmission::Transmission(int socket, bool structured, const Image& image, Hop* hop)
+    : socket_(socket),
+      structured_(structured),
+      image_(image),
+      hop_(hop),
+      buffer_(kBufferBytes),
+      heads_(kMostReplies) {}
 
 Status Transmission::Run() {
   for (;;) {
@@ -107,8 +112,8 @@ Status Transmission::TakeRequest(const std::byte* request) {
 }
 
 void Transmission::TakeRead(uint64_t cookie, uint64_t offset, uint32_t bytes) {
-  if (!image_.Has(offset, bytes) || bytes > kMostBytes) return Answer(cookie, nbd::kEinval);
-  Answer(cookie, nbd::kOk);
+  if (!image_.Has(offset, bytes) || bytes > kMostBytes) return AnswerNoData(cookie, nbd::kEinval);
+  AnswerData(cookie, offset, bytes);
   const bool hops = hop_ != nullptr && hop_->Takes(bytes);
   pieces_.push_back({hops ? hop_->Ask(offset, bytes) : image_.at(offset), bytes});
 }
@@ -133,6 +138,31 @@ void Transmission::Answer(uint64_t cookie, uint32_t error) {
   StoreBe(head + 4, error);
   StoreBe(head + 8, cookie);
   pieces_.push_back({head, nbd::kSimpleReplyBytes});
+}
+
+void Transmission::AddChunk(uint16_t type, uint64_t cookie, uint32_t bytes, uint32_t bytes_here) {
+  std::byte* head = heads_[replies_++].bytes;
+  StoreBe(head, nbd::kStructuredReplyMagic);
+  StoreBe(head + 4, nbd::kReplyFlagDone);
+  StoreBe(head + 6, type);
+  StoreBe(head + 8, cookie);
+  StoreBe(head + 16, bytes);
+  pieces_.push_back({head, nbd::kChunkHeaderBytes + bytes_here});
+}
+
+void Transmission::AnswerData(uint64_t cookie, uint64_t offset, uint32_t bytes) {
+  if (!structured_) return Answer(cookie, nbd::kOk);
+  AddChunk(nbd::kChunkOffsetData, cookie, 8 + bytes, 8);
+  StoreBe(heads_[replies_ - 1].bytes + nbd::kChunkHeaderBytes, offset);
+}
+
+// Without a text.
+void Transmission::AnswerNoData(uint64_t cookie, uint32_t error) {
+  if (!structured_) return Answer(cookie, error);
+  AddChunk(nbd::kChunkError, cookie, 6, 6);
+  std::byte* body = heads_[replies_ - 1].bytes + nbd::kChunkHeaderBytes;
+  StoreBe(body, error);
+  StoreBe(body + 4, uint16_t{0});
 }
 
 Status Transmission::SendReplies() {

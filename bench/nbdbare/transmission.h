@@ -30,15 +30,17 @@ class Transmission {
   static constexpr int64_t kSpinNs = 50 * kMicrosecond;
   static constexpr uint32_t kPortion = 16;
 
-  // hop: null without.
-  Transmission(int socket, const Image& image, Hop* hop);
+  // hop: null without. structured: replies to reads are.
+  Transmission(int socket, bool structured, const Image& image, Hop* hop);
 
   // Until the client goes (kCancelled), or does what it should not.
   Status Run();
 
  private:
+  // A simple reply, or the header of a chunk and what else of it is no data ("Structured reply
+  // chunk message").
   struct Reply {
-    std::byte bytes[16];
+    std::byte bytes[28];
   };
 
   Status Receive();
@@ -47,9 +49,13 @@ class Transmission {
   void TakeRead(uint64_t cookie, uint64_t offset, uint32_t bytes);
   Status TakePayload();
   void Answer(uint64_t cookie, uint32_t error);
+  void AnswerData(uint64_t cookie, uint64_t offset, uint32_t bytes);
+  void AnswerNoData(uint64_t cookie, uint32_t error);
+  void AddChunk(uint16_t type, uint64_t cookie, uint32_t bytes, uint32_t bytes_here);
   Status SendReplies();
 
   const int socket_;
+  const bool structured_;
   const Image& image_;
   Hop* const hop_;
 
