@@ -83,17 +83,29 @@ class Report:
             lines.append(line)
         return "\n".join(lines)
 
-    def write(self, folder):
+    def write(self, folder, only_some):
+        """only_some: what was measured before and not now stays, each row with its command."""
         os.makedirs(folder, exist_ok=True)
         base = os.path.join(folder, self.area)
-        whole = {"area": self.area, "command": self.command, "machine": self.facts,
-                 "rows": self.rows}
+        rows = [{**row, "command": self.command} for row in self.rows]
+        if only_some:
+            new = {(row["work"], row["metric"]) for row in rows}
+            rows = [row for row in _rows_in(base + ".json")
+                    if (row["work"], row["metric"]) not in new] + rows
+        whole = {"area": self.area, "machine": self.facts, "rows": rows}
         with open(base + ".json", "w", encoding="utf-8") as file:
             json.dump(whole, file, indent=1)
             file.write("\n")
         with open(base + ".svg", "w", encoding="utf-8") as file:
-            file.write(plot.draw(self.area, self.rows))
+            file.write(plot.draw(self.area, rows))
         return base
+
+
+def _rows_in(path):
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)["rows"]
 
 
 def summary(folder):
@@ -104,10 +116,8 @@ def summary(folder):
     for name in sorted(os.listdir(folder)):
         if not name.endswith(".json"):
             continue
-        with open(os.path.join(folder, name), encoding="utf-8") as file:
-            result = json.load(file)
-        for row in result["rows"]:
-            lines += _summary_of(f"{result['area']}: {row['work']}", row)
+        for row in _rows_in(os.path.join(folder, name)):
+            lines += _summary_of(f"{name.removesuffix('.json')}: {row['work']}", row)
     return "\n".join(lines) + "\n"
 
 
