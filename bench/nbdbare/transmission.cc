@@ -72,10 +72,10 @@ Status Transmission::TakeAll() {
       RETURN_IF_ERROR(TakePayload());
       if (writing_) return {};
     }
+    if (replies_ >= (hop_ != nullptr ? kPortion : kMostReplies)) RETURN_IF_ERROR(SendReplies());
     if (end_ - begin_ < nbd::kRequestBytes) return {};
     begin_ += nbd::kRequestBytes;
     RETURN_IF_ERROR(TakeRequest(buffer_.data() + begin_ - nbd::kRequestBytes));
-    if (replies_ == (hop_ != nullptr ? kPortion : kMostReplies)) RETURN_IF_ERROR(SendReplies());
   }
 }
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 
 from harness import BIN, MIB, SEED, must, run  # noqa: E402
-from nbd_client import FLUSH, FUA, READ, Client, Lost, NbdError  # noqa: E402
+from nbd_client import (FLUSH, FUA, READ, REPLY, REPLY_MAGIC, REQUEST, REQUEST_MAGIC,  # noqa: E402
+                        WRITE, Client, Lost, NbdError)
 
 SIZE = 4 * MIB
 BLOCK = 4096
@@ -74,6 +76,21 @@ class Bare(unittest.TestCase):
             self.assertEqual(client.read(0, SIZE), self.content)
         with open(self.image, "rb") as file:
             self.assertEqual(file.read(), self.content)
+
+    def test_more_replies_at_once_than_it_keeps(self):
+        with Client(self.socket, "") as client:
+            # All of them are there before it looks for the first time.
+            self.server.send_signal(signal.SIGSTOP)
+            client._socket.sendall(b"".join(  # pylint: disable=protected-access
+                # A write is answered behind its payload, so that a flush makes it two in a row.
+                REQUEST.pack(REQUEST_MAGIC, 0, FLUSH, number, 0, 0) if number % 2 == 0 else
+                REQUEST.pack(REQUEST_MAGIC, 0, WRITE, number, number % 20, 1) + b"x"
+                for number in range(2401)))
+            self.server.send_signal(signal.SIGCONT)
+            for cookie in range(2401):
+                reply = client._receive(REPLY.size)  # pylint: disable=protected-access
+                self.assertEqual(REPLY.unpack(reply), (REPLY_MAGIC, 0, cookie))
+            self.assertEqual(client.read(1, 1), b"x")
 
     def test_what_lies_outside_is_refused(self):
         with Client(self.socket, "") as client:
