@@ -38,7 +38,7 @@ class Case:
 
 
 CASES = (
-    Case(32, 8192, {"qemu-nbd qcow2": 10, "qemu-nbd qcow2 extended_l2": 3, AGAIN: 0.85}),
+    Case(32, 32768, {"qemu-nbd qcow2": 10, "qemu-nbd qcow2 extended_l2": 3, AGAIN: 0.85}),
     Case(0, 32768, {AGAIN: 0.85}),
 )
 
