@@ -2,6 +2,7 @@
 #include "xseg/doorbell.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 
 #include "xseg/base/stamp_clock.h"
+#include "xseg/base/units.h"
 
 namespace atl {
 namespace {
@@ -44,16 +46,20 @@ inline void Pause() {
 #endif
 }
 
+// After a while others may have this CPU: it may be the one whose answer is awaited.
 bool SpinUntilAny(const HotLine& line, int64_t budget_ns) {
   constexpr int kLooksPerClock = 64;
+  constexpr int64_t kAloneNs = 100 * kMicrosecond;
   const int64_t start = StampNowNs();
-  do {
+  while (true) {
     for (int i = 0; i < kLooksPerClock; ++i) {
       if (line.HasAny()) return true;
       Pause();
     }
-  } while (StampNowNs() - start < budget_ns);
-  return false;
+    const int64_t spun_ns = StampNowNs() - start;
+    if (spun_ns >= budget_ns) return false;
+    if (spun_ns >= kAloneNs) sched_yield();
+  }
 }
 
 }  // namespace

@@ -21,7 +21,10 @@ namespace {
 // How often whoever waits looks whether the node is still there.
 constexpr int64_t kLookNs = 100 * kMillisecond;
 // Waking somebody who sleeps takes about as long, on either side.
-constexpr int64_t kMostSpinNs = 100 * kMicrosecond;
+constexpr int64_t kMostSpinNs = 200 * kMicrosecond;
+// What is slept through of a deep queue, which a disk answers batch by batch, is lost to all of it.
+constexpr unsigned kDeepQueue = 8;
+constexpr int64_t kMostSpinOfDeepQueueNs = kMillisecond;
 
 Status Failed(int error) {
   if (error == EAGAIN) return {Code::kTimeout, "the node does not answer"};
@@ -111,15 +114,23 @@ Status LocalClient::Outcome(const Request& answer) {
 
 std::optional<Request> LocalClient::Collect() {
   auto answer = port_->Collect();
-  if (answer) served_ns_ = NsBetween(answer->accepted_ns(), answer->answered_ns());
+  if (answer) {
+    served_ns_ = NsBetween(answer->accepted_ns(), answer->answered_ns());
+    --in_flight_;
+  }
   return answer;
 }
 
 // What counts is how long the node takes once it is awake: that it was asleep, and how long that
 // lasted, may be because we were, too.
+int64_t LocalClient::SpinNs() const {
+  const int64_t most_ns = in_flight_ < kDeepQueue ? kMostSpinNs : kMostSpinOfDeepQueueNs;
+  return served_ns_ < most_ns ? most_ns : 0;
+}
+
 Status LocalClient::Wait(int64_t timeout_ns) {
   const int64_t end_ns = timeout_ns < 0 ? INT64_MAX : StampNowNs() + timeout_ns;
-  AdaptiveSpin spin(served_ns_ < kMostSpinNs ? kMostSpinNs : 0);
+  AdaptiveSpin spin(SpinNs());
   while (true) {
     const int64_t left_ns = end_ns - StampNowNs();
     if (left_ns <= 0 || port_->Wait(spin, std::min(left_ns, kLookNs))) return {};

@@ -70,8 +70,7 @@ class Daemon {
   ReadyNotifier& ready_;
   Event stop_;
   int signals_seen_ = 0;
-  // Of an isolated node the stores' processes have the files.
-  Executor executor_{Executor::Options{.polls_files = config_.placement == Placement::kFused}};
+  Executor executor_;
   StopSignals signals_;
 };
 

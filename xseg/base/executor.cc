@@ -2,6 +2,7 @@
 #include "xseg/base/executor.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@ namespace {
 constexpr int kTurnsWithoutRing = 8;
 constexpr int64_t kLongestWithoutRingNs = 20 * kMicrosecond;
 
-constexpr int64_t kFilePatienceNs = 50 * kMicrosecond;
+constexpr int64_t kFilePatienceNs = 150 * kMicrosecond;
 // A disk, above all a virtual one, answers a deep queue batch by batch.
 constexpr size_t kDeepQueue = 8;
 constexpr int64_t kDeepQueuePatienceNs = kMillisecond;
@@ -146,8 +147,7 @@ void Executor::Turn() {
     last_ring_ns_ = now_ns;
     worked |= PollAll();
     // Sleeping submits and reaps as well: with nothing else to look at, that is one system call.
-    const bool polls =
-        options_.spin_ns > 0 || (options_.polls_files && ring_.files_in_flight() > 0);
+    const bool polls = options_.spin_ns > 0 || ring_.files_in_flight() > 0;
     const bool sleeps_next = pollers_.empty() && !polls && !scheduler().has_ready();
     if (!sleeps_next) worked |= ring_.SubmitAndReap() > 0;
   }
@@ -177,7 +177,10 @@ bool Executor::AwaitsFiles() {
     files_awaited_since_ns_ = now_ns;
     files_done_then_ = ring_.files_done();
   }
-  if (now_ns - files_awaited_since_ns_ < FilePatienceNs() >> file_patience_halved_) return true;
+  if (now_ns - files_awaited_since_ns_ < FilePatienceNs() >> file_patience_halved_) {
+    sched_yield();
+    return true;
+  }
   files_awaited_since_ns_ = 0;
   ++file_patience_halved_;
   return false;
@@ -188,7 +191,7 @@ void Executor::SleepUntilWork() {
   for (Poller* poller : pollers_) may_sleep &= poller->PrepareSleep();
   if (may_sleep) {
     const auto deadline = scheduler().next_deadline_ns();
-    const bool for_files = options_.polls_files && ring_.files_in_flight() > 0;
+    const bool for_files = ring_.files_in_flight() > 0;
     const int64_t from_ns = for_files ? BootNs() : 0, patience_ns = FilePatienceNs();
     const uint64_t done = ring_.files_done();
     ring_.SubmitAndWait(deadline ? std::max<int64_t>(*deadline - BootNs(), 0) : -1);

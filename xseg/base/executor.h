@@ -10,6 +10,11 @@
 // memory), submits and reaps. With nothing to do it spins for `spin_ns`, then sleeps in the kernel;
 // an idle executor uses no CPU.
 //
+// Where reads and writes of files are under way and such waits were short lately, it looks again
+// and again for a while before it sleeps: to sleep and be woken costs more than a fast disk takes.
+// With many of them under way, that are many requests' time, it does so for longer. Whoever else
+// wants its CPU gets it meanwhile.
+//
 // `Offload(f)` runs a blocking function on one of a few helper threads and yields its result; for
 // system calls that have no asynchronous form and are never on the path of an I/O.
 //
@@ -43,11 +48,6 @@ class Executor final : public Env {
     // 0: offloaded functions run on the executor's own thread, for tests in which all that happens
     // shall happen in the same order each time.
     int offload_threads = 2;
-    // Stays awake for a while where reads and writes of files are under way and such waits were
-    // short lately: to sleep and be woken costs more than a fast disk takes. With many of them
-    // under way, that are many requests' time, it stays awake for longer. For who has no other
-    // process of ours on its CPU.
-    bool polls_files = false;
   };
   Executor() : Executor(Options{}) {}
   explicit Executor(Options options);

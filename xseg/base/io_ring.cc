@@ -9,6 +9,11 @@
 #include "xseg/base/check.h"
 
 namespace atl {
+namespace {
+
+constexpr unsigned kMostFilesAtOnce = 8;
+
+}  // namespace
 
 IoRing::IoRing(unsigned entries) {
   io_uring_params params{};
@@ -36,6 +41,15 @@ io_uring_sqe* IoRing::NextEntry() {
     entry = io_uring_get_sqe(&ring_);
   }
   return entry;
+}
+
+io_uring_sqe* IoRing::NextEntryOfFile() {
+  if (files_prepared_ == kMostFilesAtOnce) {
+    io_uring_submit(&ring_);  // What it does not take goes with the next ones.
+    files_prepared_ = 0;
+  }
+  ++files_prepared_;
+  return NextEntry();
 }
 
 void IoRing::PollForever(int fd, Completion* completion) {
@@ -73,11 +87,13 @@ bool IoRing::WantsKernel() const {
 
 size_t IoRing::SubmitAndReap() {
   if (WantsKernel()) io_uring_submit_and_get_events(&ring_);
+  files_prepared_ = 0;
   return Reap();
 }
 
 void IoRing::SubmitAndWait(int64_t timeout_ns) {
   io_uring_cqe* entry = nullptr;
+  files_prepared_ = 0;
   if (timeout_ns < 0) {
     io_uring_submit_and_wait(&ring_, 1);
   } else {

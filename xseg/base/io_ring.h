@@ -6,7 +6,9 @@
 //   const int got = co_await ring.Read(fd, buffer, offset);
 //
 // Submission is batched: entries go to the kernel when the executor has nothing else to do, or
-// when the queue is full. What an operation points to (buffers, message headers) stays alive until
+// when the queue is full. Reads and writes of files go eight at a time: a disk, above all a virtual
+// one, may answer together what it was given together, and has nothing to do until the next comes.
+// What an operation points to (buffers, message headers) stays alive until
 // it has completed; the kernel may write to it until then, even if nobody waits any more.
 //
 // Threads: one ring belongs to one executor.
@@ -45,7 +47,7 @@ class IoRing {
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> handle) {
       handle_ = handle;
-      io_uring_sqe* entry = ring_->NextEntry();
+      io_uring_sqe* entry = of_file_ ? ring_->NextEntryOfFile() : ring_->NextEntry();
       prepare_(entry);
       io_uring_sqe_set_data(entry, static_cast<Completion*>(this));
       ring_->files_in_flight_ += of_file_;
@@ -147,12 +149,14 @@ class IoRing {
     return Operation<Prepare>(this, prepare, true);
   }
   io_uring_sqe* NextEntry();
+  io_uring_sqe* NextEntryOfFile();
   bool WantsKernel() const;
   size_t Reap();
 
   io_uring ring_;
   uint64_t files_in_flight_ = 0;
   uint64_t files_done_ = 0;
+  unsigned files_prepared_ = 0;  // Not submitted yet.
 };
 
 }  // namespace atl

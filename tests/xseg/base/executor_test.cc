@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How an executor waits for files (Executor::Options::polls_files).
+// How an executor waits for files.
 #include "xseg/base/executor.h"
 
 #include <gtest/gtest.h>
@@ -61,18 +61,18 @@ Task<int> ReadAll(Executor* executor, int fd, int bytes) {
   co_return sum;
 }
 
-TEST(ExecutorThatPollsFiles, ReadsWhatComesSoonAndWhatComesLate) {
+TEST(ExecutorThatAwaitsFiles, ReadsWhatComesSoonAndWhatComesLate) {
   constexpr int kBytes = 50;
   for (const microseconds after : {microseconds(1), microseconds(200), microseconds(3000)}) {
-    Executor executor(Executor::Options{.polls_files = true});
+    Executor executor;
     SlowFile file(kBytes, after);
     EXPECT_EQ(executor.RunUntilDone(ReadAll(&executor, file.fd(), kBytes)),
               kBytes * (kBytes - 1) / 2);
   }
 }
 
-TEST(ExecutorThatPollsFiles, SleepsWhereThatTakesLong) {
-  Executor executor(Executor::Options{.polls_files = true});
+TEST(ExecutorThatAwaitsFiles, SleepsWhereThatTakesLong) {
+  Executor executor;
   SlowFile file(20, microseconds(20'000));
   const int64_t before_ns = ThreadCpuNs();
   EXPECT_EQ(executor.RunUntilDone(ReadAll(&executor, file.fd(), 20)), 190);
@@ -80,9 +80,9 @@ TEST(ExecutorThatPollsFiles, SleepsWhereThatTakesLong) {
 }
 
 // What else is going on does not make it believe that the disk is fast.
-TEST(ExecutorThatPollsFiles, SleepsWhereManyTakeLongBesideOtherWork) {
+TEST(ExecutorThatAwaitsFiles, SleepsWhereManyTakeLongBesideOtherWork) {
   constexpr int kFiles = 10, kBytes = 10;
-  Executor executor(Executor::Options{.polls_files = true});
+  Executor executor;
   std::vector<std::unique_ptr<SlowFile>> files;
   for (int i = 0; i < kFiles; ++i) {
     files.push_back(std::make_unique<SlowFile>(kBytes, microseconds(30'000)));
